@@ -1,0 +1,394 @@
+"""What a YAML config may say.
+
+Loading is pure: nothing is downloaded, no folder is made, no heavy library is imported.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from plankton_da.errors import ConfigError
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Paths: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+BatchNormMode: TypeAlias = Literal["frozen", "shared", "per_domain"]
+Polarity: TypeAlias = Literal["auto", "dark_on_light", "light_on_dark"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
+
+
+class CropConfig(_Section):
+    """Pixels to cut off each side before anything else (scale bars, frames)."""
+
+    top: NonNegativeInt = 0
+    """pixels cut off the top"""
+    bottom: NonNegativeInt = 0
+    """pixels cut off the bottom; 31 for vignettes exported from EcoTaxa"""
+    left: NonNegativeInt = 0
+    """pixels cut off the left"""
+    right: NonNegativeInt = 0
+    """pixels cut off the right"""
+
+
+class InstrumentPreprocessConfig(_Section):
+    """How one instrument's images are brought to the common look."""
+
+    polarity: Polarity = "auto"
+    """auto (estimated from border and object intensity) | dark_on_light | light_on_dark"""
+    crop: CropConfig = CropConfig()
+    """pixels to cut off each side"""
+
+
+class PreprocessConfig(_Section):
+    """How images of every instrument are brought to one common look."""
+
+    color: Literal["gray", "rgb"] = "gray"
+    """gray unless colour means the same in both instruments"""
+    instruments: dict[str, InstrumentPreprocessConfig] = {}
+    """instrument name -> what is special about it"""
+
+
+class DataConfig(_Section):
+    """Which images, and how they are read."""
+
+    mid: Paths
+    """manifests of the labelled instrument"""
+    target: Paths
+    """manifests of the new instrument; labels, if any, are never read for training"""
+    audit: Paths | None = None
+    """small labelled target manifest: chooses the model, is never trained on"""
+    taxonomy: str | None = None
+    """CSV with the columns label,class: raw label -> class; an empty class drops the row"""
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 128
+    """side of the square that the network sees, in pixels"""
+    batch_size_per_instrument: PositiveInt = 32
+    """images of mid, and as many of target, in a training step"""
+    sampler: Literal["class_balanced", "uniform"] = "class_balanced"
+    """class_balanced (every class equally often) | uniform (as in the archive); of mid"""
+    augmentation: Literal["instrument", "none"] = "instrument"
+    """instrument (geometry, tone, blur, pixel size, noise, JPEG) | none"""
+    workers: NonNegativeInt = 2
+    """processes that load images; 0 loads in the training process"""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """error (stop, name every bad image) | skip (leave them out, name and count them)"""
+    cache: Literal["auto", "memory_map", "none"] = "auto"
+    """auto (decoded images kept on disk while they take less than 20 GB) | memory_map | none"""
+    preprocess: PreprocessConfig = PreprocessConfig()
+    """how images are brought to one common look, per instrument where it must differ"""
+
+
+class ModelConfig(_Section):
+    """The network."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    """any timm model name"""
+    pretrained: str = "auto"
+    """auto (installed package, then the hub) | none | path of a weights file (.safetensors, .pth)"""
+    from_bundle: str | None = None
+    """start from this bundle's weights instead"""
+    bottleneck_dim: NonNegativeInt = 256
+    """width of the Linear-BatchNorm-ReLU layer after the backbone; 0: none"""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """probability mass spread evenly over all classes"""
+    batch_norm: Literal["auto"] | BatchNormMode = "auto"
+    """auto (frozen for pretrained weights, else per_domain) | frozen | shared | per_domain"""
+    freeze: Literal["none", "all"] | PositiveInt = "none"
+    """none | all | N: the backbone's first N stages (the stem is the first) do not learn"""
+
+
+class SourceOnlyConfig(_Section):
+    """No adaptation: the classifier learns from mid alone. The yardstick of every other method."""
+
+    name: Literal["source_only"] = "source_only"
+    """source_only"""
+
+
+class AdaBNConfig(_Section):
+    """source_only, then BatchNorm statistics of the target (Li et al., arXiv:1603.04779)."""
+
+    name: Literal["adabn"] = "adabn"
+    """adabn"""
+
+
+class DANNConfig(_Section):
+    """Domain-adversarial training (Ganin et al., JMLR 2016)."""
+
+    name: Literal["dann"] = "dann"
+    """dann"""
+    grl_strength: NonNegativeFloat = 1.0
+    """lambda2: the reversed gradient's factor, warmed up by 2/(1+exp(-10p))-1"""
+    adversarial_weight: NonNegativeFloat = 1.0
+    """lambda3: weight of the domain loss; constant"""
+    hidden_dim: PositiveInt = 1024
+    """width of the domain discriminator's hidden layers"""
+
+
+MethodConfig: TypeAlias = Annotated[
+    Union[SourceOnlyConfig, AdaBNConfig, DANNConfig], Field(discriminator="name")  # noqa: UP007
+]
+
+
+class SGDConfig(_Section):
+    """SGD with Nesterov momentum; lr * (1 + 10p)^-0.75 with p the progress from 0 to 1."""
+
+    name: Literal["sgd"] = "sgd"
+    """sgd"""
+    lr: PositiveFloat = 0.01
+    """learning rate of bottleneck, head and discriminator at the start"""
+    backbone_lr_multiplier: NonNegativeFloat = 0.1
+    """the backbone's learning rate as a share of lr"""
+    weight_decay: NonNegativeFloat = 1.0e-3
+    """L2 penalty"""
+    momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Nesterov momentum"""
+
+
+class AdamWConfig(_Section):
+    """AdamW; the same schedule."""
+
+    name: Literal["adamw"]
+    """adamw"""
+    lr: PositiveFloat = 1.0e-3
+    """learning rate of bottleneck, head and discriminator at the start"""
+    backbone_lr_multiplier: NonNegativeFloat = 0.1
+    """the backbone's learning rate as a share of lr"""
+    weight_decay: NonNegativeFloat = 0.05
+    """decoupled weight decay"""
+
+
+def _default_sgd(value: object) -> object:
+    return {"name": "sgd", **value} if isinstance(value, dict) and "name" not in value else value
+
+
+OptimizerConfig: TypeAlias = Annotated[
+    Annotated[Union[SGDConfig, AdamWConfig], Field(discriminator="name")],  # noqa: UP007
+    BeforeValidator(_default_sgd),
+]
+
+
+class TrainingConfig(_Section):
+    """The loop."""
+
+    steps: PositiveInt = 2000
+    """optimizer steps"""
+    evaluate_every: PositiveInt = 200
+    """steps between evaluations; a checkpoint is written at each"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto (bf16 on CUDA, else fp32) | fp32 | bf16"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto (cuda if there is one) | cpu | cuda"""
+    select_by: Literal["default", "mid_val", "infomax", "audit", "last", "oracle"] = "default"
+    """default (audit labels if given; else mid val, and for methods that adapt InfoMax among the
+    checkpoints within 0.05 of the best mid val) | mid_val | infomax | audit | last | oracle"""
+    allow_oracle_selection: bool = False
+    """permit select_by: oracle, which reads target labels; such a model's target scores are no
+    estimate of anything"""
+
+    @model_validator(mode="after")
+    def _oracle_is_permitted(self) -> TrainingConfig:
+        if (self.select_by == "oracle") != self.allow_oracle_selection:
+            raise ValueError(
+                "select_by: oracle and allow_oracle_selection: true stand or fall together; found "
+                f"select_by: {self.select_by}, allow_oracle_selection: {self.allow_oracle_selection}"
+            )
+        return self
+
+
+class TrackingConfig(_Section):
+    """Where the run is recorded."""
+
+    backend: Literal["mlflow", "none"] = "mlflow"
+    """mlflow | none (only output_dir is written)"""
+    uri: str | None = None
+    """MLflow tracking URI; null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in the working directory"""
+    experiment: str = "plankton_da"
+    """MLflow experiment"""
+
+
+class Config(_Section):
+    """One training run."""
+
+    seed: NonNegativeInt = 0
+    """seed of everything random"""
+    output_dir: str = "runs/plankton_da"
+    """folder of this run: checkpoints, bundle, diagnosis.json"""
+    data: DataConfig
+    """which images, and how they are read"""
+    model: ModelConfig = ModelConfig()
+    """the network"""
+    method: MethodConfig
+    """how the network learns to see the target instrument"""
+    optimizer: OptimizerConfig = SGDConfig()
+    """optimizer and learning rates"""
+    training: TrainingConfig = TrainingConfig()
+    """the loop"""
+    tracking: TrackingConfig = TrackingConfig()
+    """where the run is recorded"""
+
+    @model_validator(mode="after")
+    def _options_agree(self) -> Config:
+        if self.method.name == "adabn" and self.model.batch_norm in ("frozen", "shared"):
+            raise ValueError(
+                f"method adabn keeps statistics per instrument, but model.batch_norm is "
+                f"{self.model.batch_norm}; set model.batch_norm: per_domain (or auto)"
+            )
+        if self.training.select_by == "audit" and self.data.audit is None:
+            raise ValueError("training.select_by: audit needs data.audit, which is null")
+        return self
+
+
+def method_configs() -> dict[str, type[_Section]]:
+    """Method name -> its config class."""
+    union = get_args(MethodConfig)[0]
+    return {cls.model_fields["name"].default: cls for cls in get_args(union)}
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML config (YAML 1.2) and apply ``dotted.key=value`` overrides (values are YAML).
+
+    Raises
+    ------
+    ConfigError
+        The file is missing or not YAML, holds a duplicate, unknown or ignored key, or a value of the
+        wrong type or range. The message names file, key and what was found.
+    """
+    path = Path(path)
+    raw = _parse_yaml(_read_text(path), str(path))
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping such as 'seed: 0', found {type(raw).__name__}")
+    for override in overrides:
+        _apply_override(raw, override)
+    return parse_config(raw, where=str(path))
+
+
+def parse_config(raw: Mapping[str, Any], where: str = "config") -> Config:
+    """Validate a config given as nested mappings.
+
+    Raises
+    ------
+    ConfigError
+        As ``load_config``.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        lines = [_describe(dict(problem)) for problem in error.errors()]
+        raise ConfigError("\n".join(f"{where}: {line}" for line in lines)) from None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such file; write one with: plankton-da init dann --out {path}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import DuplicateKeyError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except DuplicateKeyError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        words = str(error.problem).partition(" with value")[0]
+        raise ConfigError(f"{where}, line {line}: {words}; keep one of the two") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ConfigError(f"{where}, line {line}: not YAML: {error.problem}") from None
+    except (YAMLError, ValueError) as error:
+        raise ConfigError(f"{where}: not YAML: {error}") from None
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    dotted, separator, text = override.partition("=")
+    if not separator or not all(dotted.split(".")):
+        raise ConfigError(f"--set {override}: expected dotted.key=value, such as training.steps=600")
+    *parents, leaf = dotted.split(".")
+    node = raw
+    for key in parents:
+        child = node.get(key)
+        if child is None:
+            child = node[key] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override}: {key} is a value ({child!r}), not a section")
+        node = child
+    node[leaf] = _parse_yaml(text, f"--set {override}")
+
+
+def _describe(problem: dict[str, Any]) -> str:
+    tags = set(method_configs()) | {"sgd", "adamw"}
+    location = [str(part) for part in problem["loc"] if str(part) not in tags]
+    key = ".".join(location) or "the whole"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key{_nearest(location[-1], location[:-1], problem['loc'])}"
+    if problem["type"] == "missing":
+        return f"{key}: required key is missing"
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        known = problem["ctx"].get("expected_tags") or ", ".join(method_configs())
+        found = problem["ctx"].get("tag", "none")
+        names = [name.strip("' ") for name in str(known).split(",")]
+        return f"{key}.name: expected one of {', '.join(names)}; found {found}{suggest(found, names)}"
+    words = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return words if key == "the whole" else f"{key}: {words}"
+    return f"{key}: {words[:1].lower()}{words[1:]}; found {problem['input']!r}"
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """``"; did you mean X?"`` for the nearest known name, or an empty string."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _nearest(name: str, parents: Sequence[str], loc: Sequence[object]) -> str:
+    for section, fields in _sections():
+        if section == tuple(parents) and (name_of := str(loc[-2]) if len(loc) > 1 else ""):
+            known = _tagged_fields(name_of) or fields
+            return suggest(name, known) or f"; known keys: {', '.join(known)}"
+    known = list(Config.model_fields)
+    return suggest(name, known) or f"; known keys: {', '.join(known)}"
+
+
+def _tagged_fields(tag: str) -> list[str]:
+    tagged = {**method_configs(), "sgd": SGDConfig, "adamw": AdamWConfig}
+    return list(tagged[tag].model_fields) if tag in tagged else []
+
+
+def _sections(
+    model: type[BaseModel] = Config, prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    yield prefix, list(model.model_fields)
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _sections(field.annotation, (*prefix, name))
+        elif name in ("method", "optimizer"):
+            yield (*prefix, name), []
