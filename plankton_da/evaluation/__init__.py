@@ -1,0 +1,1 @@
+"""What a model is worth: scores per instrument, calibration, pictures for people."""

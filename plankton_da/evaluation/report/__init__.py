@@ -1,0 +1,1 @@
+"""Pictures of a model's work, as PNG bytes."""
