@@ -1,0 +1,83 @@
+"""What is wrong with a manifest, place by place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from plankton_da.errors import ManifestError
+
+KEPT_PER_CODE = 1000  # places kept of each kind; all are counted
+SHOWN_PER_CODE = 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, where it is, and the way out.
+
+    ``line`` is the line of a CSV file where the row begins (the header is line 1), the row of a
+    Parquet file (the first is 1), or None where the problem is the whole file's.
+    """
+
+    file: str
+    line: int | None
+    column: str | None
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        unit = "row" if self.file.lower().endswith(".parquet") else "line"
+        place = [self.file]
+        if self.line is not None:
+            place.append(f"{unit} {self.line}")
+        if self.column is not None:
+            place.append(f"column {self.column}")
+        return f"{', '.join(place)}: {self.message}"
+
+
+@dataclass
+class Problems:
+    """A list that counts every problem but keeps at most ``KEPT_PER_CODE`` of each code."""
+
+    kept: list[Problem] = field(default_factory=list)
+    totals: dict[str, int] = field(default_factory=dict)
+
+    def add(self, found: Iterable[Problem], total: int | None = None) -> None:
+        """Keep what there is room for; ``total`` where ``found`` is already a part of all."""
+        counts: dict[str, int] = {}
+        for problem in found:
+            seen = counts[problem.code] = counts.get(problem.code, 0) + 1
+            if self.totals.get(problem.code, 0) + seen <= KEPT_PER_CODE:
+                self.kept.append(problem)
+        if total is not None and len(counts) == 1:
+            counts = dict.fromkeys(counts, total)
+        for code, count in counts.items():
+            self.totals[code] = self.totals.get(code, 0) + count
+
+    def extend(self, other: Problems) -> None:
+        """Take over another's problems and its counts."""
+        self.kept.extend(other.kept)
+        for code, count in other.totals.items():
+            self.totals[code] = self.totals.get(code, 0) + count
+
+    def __bool__(self) -> bool:
+        return bool(self.totals)
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self.kept)
+
+    def raise_if_any(self) -> None:
+        """Raise them all as one ``ManifestError``."""
+        if self:
+            raise ManifestError("\n".join(problem_lines(self.kept, self.totals)))
+
+
+def problem_lines(problems: Sequence[Problem], totals: Mapping[str, int]) -> list[str]:
+    """One line per problem; of each code the first 20, then how many more there are."""
+    lines = []
+    for code, total in totals.items():
+        shown = [str(problem) for problem in problems if problem.code == code][:SHOWN_PER_CODE]
+        lines.extend(shown)
+        if total > len(shown):
+            lines.append(f"... and {total - len(shown)} more: {code}")
+    return lines
