@@ -1,0 +1,1 @@
+"""Use of a bundle: pixels to probabilities, inputs to rows, rows to files."""
