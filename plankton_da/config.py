@@ -37,7 +37,9 @@ Polarity: TypeAlias = Literal["auto", "dark_on_light", "light_on_dark"]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True
+    )
 
 
 class CropConfig(_Section):
@@ -106,7 +108,7 @@ class ModelConfig(_Section):
     backbone: str = "tf_efficientnet_lite0"
     """any timm model name"""
     pretrained: str = "auto"
-    """auto (installed package, then the hub) | none | path of a weights file (.safetensors, .pth)"""
+    """auto (installed package, then the hub) | none | a weights file (.safetensors, .pth)"""
     from_bundle: str | None = None
     """start from this bundle's weights instead"""
     bottleneck_dim: NonNegativeInt = 256
@@ -211,8 +213,9 @@ class TrainingConfig(_Section):
     def _oracle_is_permitted(self) -> TrainingConfig:
         if (self.select_by == "oracle") != self.allow_oracle_selection:
             raise ValueError(
-                "select_by: oracle and allow_oracle_selection: true stand or fall together; found "
-                f"select_by: {self.select_by}, allow_oracle_selection: {self.allow_oracle_selection}"
+                "select_by: oracle and allow_oracle_selection: true go together; found "
+                f"select_by: {self.select_by}, "
+                f"allow_oracle_selection: {self.allow_oracle_selection}"
             )
         return self
 
@@ -223,7 +226,8 @@ class TrackingConfig(_Section):
     backend: Literal["mlflow", "none"] = "mlflow"
     """mlflow | none (only output_dir is written)"""
     uri: str | None = None
-    """MLflow tracking URI; null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in the working directory"""
+    """MLflow tracking URI; null: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db in the working
+    directory"""
     experiment: str = "plankton_da"
     """MLflow experiment"""
 
@@ -272,13 +276,15 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     Raises
     ------
     ConfigError
-        The file is missing or not YAML, holds a duplicate, unknown or ignored key, or a value of the
-        wrong type or range. The message names file, key and what was found.
+        The file is missing or not YAML, holds a duplicate, unknown or ignored key, or a value of
+        the wrong type or range. The message names file, key and what was found.
     """
     path = Path(path)
     raw = _parse_yaml(_read_text(path), str(path))
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping such as 'seed: 0', found {type(raw).__name__}")
+        raise ConfigError(
+            f"{path}: expected a mapping such as 'seed: 0', found {type(raw).__name__}"
+        )
     for override in overrides:
         _apply_override(raw, override)
     return parse_config(raw, where=str(path))
@@ -331,7 +337,9 @@ def _parse_yaml(text: str, where: str) -> Any:
 def _apply_override(raw: dict[str, Any], override: str) -> None:
     dotted, separator, text = override.partition("=")
     if not separator or not all(dotted.split(".")):
-        raise ConfigError(f"--set {override}: expected dotted.key=value, such as training.steps=600")
+        raise ConfigError(
+            f"--set {override}: expected dotted.key=value, such as training.steps=600"
+        )
     *parents, leaf = dotted.split(".")
     node = raw
     for key in parents:
@@ -356,7 +364,9 @@ def _describe(problem: dict[str, Any]) -> str:
         known = problem["ctx"].get("expected_tags") or ", ".join(method_configs())
         found = problem["ctx"].get("tag", "none")
         names = [name.strip("' ") for name in str(known).split(",")]
-        return f"{key}.name: expected one of {', '.join(names)}; found {found}{suggest(found, names)}"
+        return (
+            f"{key}.name: expected one of {', '.join(names)}; found {found}{suggest(found, names)}"
+        )
     words = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return words if key == "the whole" else f"{key}: {words}"

@@ -91,7 +91,7 @@ class RegistryError(TrackingError):
     """A registered model, version or alias that does not exist or cannot be written."""
 
 
-class SomeImagesFailed(PlanktonDAError):
+class SomeImagesFailed(PlanktonDAError):  # noqa: N818  # an outcome with rows, not a breakdown
     """The work is done and written, but some images failed; their rows say why."""
 
     exit_code = 5

@@ -1,0 +1,1 @@
+"""The network's learning: from two instruments' images to one bundle."""

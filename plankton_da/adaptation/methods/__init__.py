@@ -1,0 +1,16 @@
+"""The methods. One file each; a new one needs its line here and its config class."""
+
+from __future__ import annotations
+
+from plankton_da.adaptation.methods.adabn import AdaBN
+from plankton_da.adaptation.methods.base import Method, StepOutput
+from plankton_da.adaptation.methods.dann import DANN
+from plankton_da.adaptation.methods.source_only import SourceOnly
+
+METHODS: dict[str, type[Method]] = {
+    "source_only": SourceOnly,
+    "adabn": AdaBN,
+    "dann": DANN,
+}
+
+__all__ = ["METHODS", "Method", "StepOutput"]

@@ -1,0 +1,36 @@
+"""Adaptive batch normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from plankton_da.adaptation.methods.source_only import SourceOnly
+from plankton_da.config import AdaBNConfig
+from plankton_da.errors import ModelError
+from plankton_da.networks.batch_norm import estimate_statistics
+from plankton_da.networks.classifier import PlanktonNetwork
+
+
+class AdaBN(SourceOnly):
+    """source_only, then BatchNorm statistics of the target (Li et al., arXiv:1603.04779)."""
+
+    def __init__(
+        self, network: PlanktonNetwork, config: AdaBNConfig, label_smoothing: float
+    ) -> None:
+        super().__init__(network, config, label_smoothing)
+        if network.statistics is None:
+            raise ModelError(
+                f"method adabn: backbone {network.backbone.name} has no BatchNorm statistics to "
+                f"re-estimate; use source_only, or a backbone with BatchNorm"
+            )
+
+    def settle(self, target_batches: Iterator[Tensor]) -> None:
+        """Re-estimate the target's statistics from its images."""
+        training = self.network.training
+        self.network.eval()
+        self.network.use_domain("target")
+        estimate_statistics(self.network, self.network.features, target_batches)
+        self.network.use_domain("mid")
+        self.network.train(training)

@@ -1,0 +1,64 @@
+"""What a method is: a module from a batch of two instruments to a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from plankton_da.adaptation.pairs import UdaBatch
+from plankton_da.networks.classifier import PlanktonNetwork
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What one step gives."""
+
+    loss: Tensor
+    """() to be minimised"""
+    mid_logits: Tensor
+    """(M, K), detached"""
+    scalars: dict[str, Tensor]
+    """name -> () detached; logged as ``train/<name>``"""
+
+
+class Method(nn.Module):
+    """Base of all methods: owns the network and what learns beside it, but no optimizer.
+
+    Parameters
+    ----------
+    network
+        The network that is deployed.
+    config
+        The method's config section.
+    label_smoothing
+        Probability mass spread evenly over all classes in the classification loss.
+    """
+
+    adapts: ClassVar[bool] = True
+    """whether a step needs target images"""
+
+    def __init__(self, network: PlanktonNetwork, config: Any, label_smoothing: float) -> None:
+        super().__init__()
+        self.network = network
+        self.label_smoothing = label_smoothing
+
+    def forward(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
+        """One step's loss; ``progress`` () runs from 0 to 1 over the training."""
+        raise NotImplementedError
+
+    def settle(self, target_batches: Iterator[Tensor]) -> None:
+        """Make the network ready to predict; ``target_batches`` are images (N, C, H, W) uint8."""
+
+    def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Label-smoothed cross entropy of logits (M, K) and labels (M,), the mean over M."""
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+def warm_up(progress: Tensor) -> Tensor:
+    """From 0 to 1: 2 / (1 + exp(-10 p)) - 1 (Ganin et al., JMLR 2016, section 5.2.2)."""
+    return 2 / (1 + torch.exp(-10 * progress)) - 1

@@ -1,0 +1,143 @@
+"""Batches of two instruments."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from plankton_da.images.augment import Augment
+from plankton_da.images.cache import PixelSource
+
+# Streams of random numbers that must not share a seed.
+_MID_ROWS, _TARGET_ROWS, _MID_AUGMENTATION, _TARGET_AUGMENTATION = range(4)
+
+
+class UdaBatch(NamedTuple):
+    """One training step's images. There is no field for labels of the target."""
+
+    mid_images: Tensor
+    """(M, C, H, W) uint8, preprocessed and augmented"""
+    mid_labels: Tensor
+    """(M,) int64, index into the classes"""
+    target_images: Tensor
+    """(T, C, H, W) uint8, preprocessed and augmented; T = 0 for methods that do not adapt"""
+
+
+class StepBatches(Dataset[UdaBatch]):
+    """Item k is the batch of step k: a pure function of the seed and k.
+
+    So a run that is resumed, or loaded by another number of workers, sees the same batches.
+
+    Parameters
+    ----------
+    mid, target
+        Preprocessed images; ``target`` is None for methods that do not adapt.
+    mid_labels
+        (len(mid),) int64.
+    batch_size
+        Images of each instrument in a batch.
+    class_balanced
+        Draw every class of mid equally often; else every image.
+    """
+
+    def __init__(
+        self,
+        mid: PixelSource,
+        mid_labels: NDArray[np.int64],
+        target: PixelSource | None,
+        *,
+        augment: Augment,
+        batch_size: int,
+        class_balanced: bool,
+        seed: int,
+    ) -> None:
+        self._mid = mid
+        self._mid_labels = mid_labels
+        self._target = target
+        self._augment = augment
+        self._batch_size = batch_size
+        self._seed = seed
+        mid_rows = np.flatnonzero(mid.good)
+        self._mid_rows = mid_rows
+        self._rows_of_class = (
+            [mid_rows[mid_labels[mid_rows] == label] for label in np.unique(mid_labels[mid_rows])]
+            if class_balanced
+            else None
+        )
+        self._target_rows = np.flatnonzero(target.good) if target is not None else np.array([], int)
+
+    def __getitem__(self, step: int) -> UdaBatch:
+        if self._rows_of_class is not None:
+            mid_rows = self._balanced_rows(self._rows_of_class, step)
+        else:
+            mid_rows = self._shuffled_rows(self._mid_rows, _MID_ROWS, step)
+        mid_images = self._images(self._mid, mid_rows, _MID_AUGMENTATION, step)
+        target_images = mid_images[:0]
+        if self._target is not None:
+            target_rows = self._shuffled_rows(self._target_rows, _TARGET_ROWS, step)
+            target_images = self._images(self._target, target_rows, _TARGET_AUGMENTATION, step)
+        return UdaBatch(
+            torch.from_numpy(mid_images),
+            torch.from_numpy(self._mid_labels[mid_rows]),
+            torch.from_numpy(target_images),
+        )
+
+    def _balanced_rows(self, rows_of_class: list[NDArray[np.intp]], step: int) -> NDArray[np.intp]:
+        random = np.random.default_rng([self._seed, _MID_ROWS, step])
+        rounds = -(-self._batch_size // len(rows_of_class))
+        order = np.concatenate([random.permutation(len(rows_of_class)) for _ in range(rounds)])
+        chosen = [random.choice(rows_of_class[label]) for label in order[: self._batch_size]]
+        return np.array(chosen, dtype=np.intp)
+
+    def _shuffled_rows(self, rows: NDArray[np.intp], stream: int, step: int) -> NDArray[np.intp]:
+        """Every row once per epoch, in an order of that epoch's own."""
+        positions = np.arange(step * self._batch_size, (step + 1) * self._batch_size)
+        epochs, offsets = np.divmod(positions, len(rows))
+        return np.array(
+            [
+                rows[_permutation(len(rows), self._seed, stream, int(epoch))[offset]]
+                for epoch, offset in zip(epochs, offsets, strict=True)
+            ],
+            dtype=np.intp,
+        )
+
+    def _images(
+        self, source: PixelSource, rows: NDArray[np.intp], stream: int, step: int
+    ) -> NDArray[np.uint8]:
+        images = [
+            self._augment(source.read(int(row)), (self._seed, stream, step, position))
+            for position, row in enumerate(rows)
+        ]
+        return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (B, C, H, W)
+
+
+_permutations: dict[tuple[int, int, int, int], NDArray[np.intp]] = {}
+
+
+def _permutation(length: int, seed: int, stream: int, epoch: int) -> NDArray[np.intp]:
+    key = (length, seed, stream, epoch)
+    if key not in _permutations:
+        if len(_permutations) >= 4:  # two streams, each at most at the turn of two epochs
+            _permutations.clear()
+        _permutations[key] = np.random.default_rng([seed, stream, epoch]).permutation(length)
+    return _permutations[key]
+
+
+def batch_loader(
+    batches: StepBatches, steps: range, *, workers: int, pin_memory: bool
+) -> DataLoader[UdaBatch]:
+    """Load the batches of ``steps`` in order, ahead of the training step that needs them."""
+    return DataLoader(
+        batches,
+        batch_size=None,  # an item is a batch already
+        sampler=steps,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        prefetch_factor=4 if workers else None,
+        generator=torch.Generator(),  # else the loader draws from the training's random numbers
+    )

@@ -1,0 +1,1 @@
+"""The model: backbone, classifier, domain discriminator, and the bundle that is deployed."""

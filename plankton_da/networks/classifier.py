@@ -1,0 +1,210 @@
+"""The network: normalisation, backbone, bottleneck, classifier head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from plankton_da.config import BatchNormMode, ModelConfig
+from plankton_da.errors import DataError
+from plankton_da.images.preprocess import Preprocess
+from plankton_da.networks.backbone import (
+    Backbone,
+    Weights,
+    create_backbone,
+    resolve_weights,
+)
+from plankton_da.networks.batch_norm import Domain, DomainStatistics, batch_norms
+
+
+class PlanktonNetwork(nn.Module):
+    """Preprocessed uint8 images in, class logits out.
+
+    Parameters
+    ----------
+    backbone
+        Normalised images (N, 3, H, W) to features (N, num_features).
+    num_classes
+        K.
+    bottleneck_dim
+        Width of the Linear-BatchNorm-ReLU layer between backbone and head; 0 for none.
+    batch_norm
+        ``frozen``: the backbone's BatchNorm keeps the statistics it came with. ``shared``: one set
+        for both domains. ``per_domain``: one set for mid, one for the target.
+    domains
+        Instrument name to domain.
+    mean, std
+        Per channel, on a scale of 0 to 1.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        num_classes: int,
+        *,
+        bottleneck_dim: int,
+        batch_norm: BatchNormMode,
+        domains: Mapping[str, Domain],
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1) * 255, persistent=False)
+        self.backbone = backbone
+        self.bottleneck: nn.Module = nn.Identity()
+        if bottleneck_dim:
+            self.bottleneck = nn.Sequential(
+                nn.Linear(backbone.num_features, bottleneck_dim),
+                nn.BatchNorm1d(bottleneck_dim),
+                nn.ReLU(),
+            )
+        self.feature_dim = bottleneck_dim or backbone.num_features
+        self.head = nn.Linear(self.feature_dim, num_classes)
+        self.batch_norm: BatchNormMode = batch_norm
+        self.domains = dict(domains)
+        self.statistics = (
+            DomainStatistics(self) if batch_norm == "per_domain" and batch_norms(self) else None
+        )
+        self._frozen_layers: list[nn.Module] = []
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Images (N, 1 or 3, H, W) uint8 to backbone features (N, num_features)."""
+        normalised = (images.to(self.mean.dtype) - self.mean) / self.std  # (N, 3, H, W)
+        normalised = normalised.to(memory_format=torch.channels_last)
+        return cast(Tensor, self.backbone(normalised))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images (N, 1 or 3, H, W) uint8 to features f (N, feature_dim), after the bottleneck."""
+        return cast(Tensor, self.bottleneck(self.embed(images)))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Features (N, feature_dim) to logits (N, K)."""
+        return cast(Tensor, self.head(features))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 1 or 3, H, W) uint8 to logits (N, K)."""
+        return self.classify(self.features(images))
+
+    def pair_features(self, mid_images: Tensor, target_images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of a batch of each domain: (M, feature_dim) and (T, feature_dim).
+
+        Each domain passes under its own BatchNorm statistics where it has any. Shared statistics
+        see one concatenated batch, since two batches in turn would train on statistics that
+        prediction never uses.
+        """
+        sizes = [len(mid_images), len(target_images)]
+        if self.statistics is not None:
+            self.use_domain("mid")
+            mid = self.features(mid_images)
+            self.use_domain("target")
+            target = self.features(target_images)
+            self.use_domain("mid")
+            return mid, target
+        if self.batch_norm == "frozen" and mid_images.device.type == "cpu":
+            # Nothing in the backbone couples the images: two small batches stay in the cache.
+            embedded = torch.cat([self.embed(mid_images), self.embed(target_images)])
+        else:
+            embedded = self.embed(torch.cat([mid_images, target_images]))  # (M + T, num_features)
+        mid, target = self.bottleneck(embedded).split(sizes)
+        return mid, target
+
+    def use_domain(self, domain: Domain) -> None:
+        """Read (and, in training, update) the BatchNorm statistics of ``domain``."""
+        if self.statistics is not None:
+            self.statistics.use(self, domain)
+
+    def use_instrument(self, instrument: str) -> None:
+        """Read the BatchNorm statistics of ``instrument``'s domain.
+
+        Raises
+        ------
+        DataError
+            The network was not trained for this instrument.
+        """
+        if instrument not in self.domains:
+            raise DataError(
+                f"instrument {instrument!r} is not one of the model's: {', '.join(self.domains)}"
+            )
+        self.use_domain(self.domains[instrument])
+
+    def freeze(self, stages: int | None) -> None:
+        """Stop the backbone's first ``stages`` stages (None: all of it) from learning."""
+        names = (
+            [name for name, _ in self.backbone.network.named_parameters()]
+            if stages is None
+            else [name for stage in self.backbone.stages()[:stages] for name in stage]
+        )
+        parameters = dict(self.backbone.network.named_parameters())
+        for name in names:
+            parameters[name].requires_grad_(False)
+        self._frozen_layers = [
+            layer
+            for layer in self.backbone.modules()
+            if (own := list(layer.parameters())) and not any(p.requires_grad for p in own)
+        ]
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if self.batch_norm == "frozen":
+            for _, layer in batch_norms(self.backbone):
+                layer.eval()
+        for layer in self._frozen_layers:
+            layer.eval()
+        return self
+
+    def _apply(self, fn, recurse: bool = True) -> Self:  # type: ignore[no-untyped-def]  # torch's hook
+        super()._apply(fn, recurse)  # moves buffers one by one: aliases become copies
+        if self.statistics is not None:
+            self.statistics.use(self, self.statistics.domain)
+        return self
+
+
+def build_network(
+    config: ModelConfig,
+    num_classes: int,
+    *,
+    preprocess: Preprocess,
+    domains: Mapping[str, Domain],
+    batch_norm: BatchNormMode | None = None,
+    weights: Weights | None = None,
+    seed: int = 0,
+) -> PlanktonNetwork:
+    """Make the network that ``config`` describes; new layers are drawn from ``seed``.
+
+    Raises
+    ------
+    ModelError
+        The backbone or its weights cannot be had.
+    """
+    weights = weights or resolve_weights(config.backbone, config.pretrained)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = create_backbone(config.backbone, weights, preprocess.image_size)
+        network = PlanktonNetwork(
+            backbone,
+            num_classes,
+            bottleneck_dim=config.bottleneck_dim,
+            batch_norm=batch_norm or resolve_batch_norm(config, weights),
+            domains=domains,
+            mean=preprocess.mean,
+            std=preprocess.std,
+        )
+    if config.freeze != "none":
+        network.freeze(None if config.freeze == "all" else config.freeze)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # stub lacks it
+
+
+def resolve_batch_norm(config: ModelConfig, weights: Weights) -> BatchNormMode:
+    """``auto`` keeps pretrained statistics and learns per domain from random weights."""
+    if config.batch_norm != "auto":
+        return config.batch_norm
+    return "frozen" if weights.path is not None else "per_domain"
