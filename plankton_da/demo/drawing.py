@@ -124,10 +124,8 @@ def _diatom_chain(rng: Rng) -> Pen:
     centres = -0.48 + pitch * (np.arange(cells) + 0.5)
     spines: list[Points] = []
     for x in centres:
-        cell = points(
-            *((x - half, -width), (x - half * 0.75, 0), (x - half, width)),
-            *((x + half, width), (x + half * 0.75, 0), (x + half, -width)),
-        )
+        corners = np.array([(-1, -1), (-0.75, 0), (-1, 1), (1, 1), (0.75, 0), (1, -1)])
+        cell = [x, 0.0] + corners * [half, width]
         pen.fill(cell, 0.3)
         pen.stroke([np.vstack([cell, cell[:1]])], 1.0, 0.45)
         pen.fill(ellipse(x, 0, half * 0.5, width * 0.55), 0.45, pigment=1.0)  # chloroplasts
@@ -135,12 +133,8 @@ def _diatom_chain(rng: Rng) -> Pen:
             for side in (-1, 1):
                 for end in (-1, 1):
                     outward = side * (np.pi / 2 - end * rng.uniform(0.0, 0.5))
-                    spines.append(
-                        hair(
-                            *(rng, x + end * half, side * width, outward),
-                            *(rng.uniform(0.12, 0.26), -side * end * 0.4),
-                        )
-                    )
+                    root, long = (x + end * half, side * width), rng.uniform(0.12, 0.26)
+                    spines.append(hair(rng, *root, outward, long, -side * end * 0.4))
     pen.stroke(spines, 0.6, 0.4)
     if not spiny:
         thread = np.linspace(centres[0], centres[-1], 30)
@@ -159,14 +153,13 @@ def _medusa_side(rng: Rng) -> Pen:
     flare = 1 + rng.uniform(-0.1, 0.15) * np.cos(t) ** 2
     bell = np.stack([0.45 - height + height * np.cos(t), radius * flare * np.sin(t)], axis=1)
     pen.fill(bell, rng.uniform(0.1, 0.22))
-    inner = np.stack([0.45 - height, 0.0]) + (bell - [0.45 - height, 0]) * [0.72, 0.85]
+    inner = [0.45 - height, 0.0] + (bell - [0.45 - height, 0.0]) * [0.72, 0.85]
     pen.stroke([bell], rng.uniform(1.2, 2.4), 0.5)
     pen.stroke([inner], 1.0, 0.35)
     rim_x = 0.45 - height
     rim = ellipse(rim_x, 0, radius * rng.uniform(0.06, 0.2), radius)
     pen.stroke([np.vstack([rim, rim[:1]])], 1.4, 0.5)
-    canals = [inner * [1, share] + [0, 0] for share in (-0.45, 0.45)]
-    pen.stroke([canal[: len(canal) // 2] for canal in canals], 0.9, 0.35)
+    pen.stroke([inner[:20] * [1, share] for share in (-0.45, 0.45)], 0.9, 0.35)
     stalk = height * rng.uniform(0.5, 0.9)
     pen.fill(ellipse(0.45 - height * 0.28 - stalk / 2, 0, stalk / 2, 0.035), 0.5, pigment=0.6)
     tentacles = [
@@ -195,11 +188,8 @@ def _medusa_above(rng: Rng) -> Pen:
     pen.fill(ellipse(0, 0, 0.05, 0.05), 0.4, pigment=0.4)
     around = np.linspace(0, 2 * np.pi, int(rng.integers(8, 26)), endpoint=False)
     tentacles = [
-        hair(
-            *(rng, radius * np.cos(a), radius * np.sin(a), a),
-            *(rng.uniform(0.05, 0.22), rng.normal(0, 0.6)),
-        )
-        for a in around
+        hair(rng, x, y, a, rng.uniform(0.05, 0.22), rng.normal(0, 0.6))
+        for x, y, a in zip(radius * np.cos(around), radius * np.sin(around), around, strict=True)
     ]
     pen.stroke(tentacles, 0.8, 0.4)
     return pen
@@ -236,15 +226,8 @@ def _detritus(rng: Rng) -> Pen:
     mottled = 0.7 + 0.5 * _noise(rng, 44)
     pen.add_map(np.clip(flake, 0, rng.uniform(0.6, 1.3)) * mottled * np.float32(0.7))
     fibres = [
-        hair(
-            rng,
-            rng.normal(0, 0.12),
-            rng.normal(0, 0.12),
-            rng.uniform(0, 2 * np.pi),
-            rng.uniform(0.15, 0.5),
-            0.8,
-        )
-        for _ in range(int(rng.integers(0, 7)))
+        hair(rng, x, y, rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.5), 0.8)
+        for x, y in rng.normal(0, 0.12, (int(rng.integers(0, 7)), 2))
     ]
     pen.stroke(fibres, rng.uniform(0.7, 1.8), 0.4)
     return pen
