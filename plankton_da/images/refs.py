@@ -1,17 +1,144 @@
-"""References to images, and the one place that opens them."""
+"""References to images, and the one place that opens them.
+
+A ref is ``path``, ``archive.zip!member`` or ``outer.zip!inner.zip!member``; paths are relative to
+the folder of the file that the ref stands in, or absolute. Inside names, ``%``, ``#``, ``!``,
+control characters and bytes that are not UTF-8 are percent-encoded.
+"""
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import stat
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
 
-IMAGE_SUFFIXES: frozenset[str] = frozenset()
-MAX_PIXELS = 100_000_000
+from plankton_da.errors import ImageError
+from plankton_da.images import archives
+from plankton_da.images.decoding import MAX_PIXELS, decode
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "decode_name",
+    "encode_name",
+    "file_of",
+    "open_image",
+    "ref_of",
+]
+
+IMAGE_SUFFIXES: frozenset[str] = frozenset(
+    {
+        ".bmp",
+        ".gif",
+        ".j2k",
+        ".jp2",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
+"""suffixes, in lower case, of files that folders are searched for"""
+
+_RESERVED = re.compile("[%#!\x00-\x1f\x7f\udc80-\udcff]")
+_ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
-def encode_name(name: bytes | str) -> str: ...
-def decode_name(text: str) -> str: ...
-def ref_of(path: Path | str, relative_to: Path | str) -> str: ...
-def open_image(ref: str, root: Path) -> Image.Image: ...
+def encode_name(name: bytes | str) -> str:
+    """A file's or archive member's name as it stands in a ref; ``decode_name`` undoes it."""
+    text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
+    # a surrogate U+DCxx stands for the byte xx, which is not UTF-8 where it stands
+    return _RESERVED.sub(lambda found: f"%{ord(found[0]) & 0xFF:02X}", text)
+
+
+def decode_name(text: str) -> str:
+    """The name that ``text`` encodes, as Python's file functions take it; a lone % stays."""
+    if "%" not in text:
+        return text
+    raw = text.encode("utf-8", "surrogateescape")
+    raw = _ENCODED.sub(lambda found: bytes([int(found[1], 16)]), raw)
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def ref_of(path: Path | str, relative_to: Path | str) -> str:
+    """The ref of an image file, for a manifest in the folder ``relative_to``.
+
+    Relative, with ``/``, also upwards; absolute where there is no relative path (another drive).
+    """
+    absolute, base = os.path.abspath(path), os.path.abspath(relative_to)
+    if not absolute.startswith(base.rstrip(os.sep) + os.sep):
+        # `..` leaves a linked folder by its real parent, so both sides must be real
+        folder, name = os.path.split(absolute)
+        absolute, base = os.path.join(_real(folder), name), _real(base)
+    try:
+        relative = os.path.relpath(absolute, base)
+    except ValueError:
+        relative = absolute
+    return encode_name(relative.replace(os.sep, "/"))
+
+
+@lru_cache(maxsize=1024)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def file_of(ref: str, root: Path) -> tuple[Path, tuple[str, ...]]:
+    """The file that a ref names, and the members inside it (none for a plain image file).
+
+    A file that bears the ref's very text as its name counts too (a hand-written ``a#1.jpg``).
+    """
+    parts = [decode_name(part) for part in ref.split("!")]
+    path = root / parts[0]
+    if (len(parts) > 1 or parts[0] != ref) and not _exists(path) and _exists(root / ref):
+        return root / ref, ()
+    return path, tuple(parts[1:])
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def open_image(ref: str, root: Path) -> Image.Image:
+    """Open and fully decode the image that ``ref`` names; its EXIF rotation is not yet applied.
+
+    Args:
+        ref: see the module's first lines.
+        root: the folder that a relative ref starts from.
+
+    Raises:
+        ImageError: with a code of ``ImageError.CODES``. The words name no absolute path, so that
+            results of two machines can be compared.
+    """
+    path, members = file_of(ref, root)
+    try:
+        if members:
+            data = archives.read_member(path, members)
+            return decode(io.BytesIO(data), len(data))
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise ImageError("not_an_image", "it is a folder")
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
+            raise ImageError("not_an_image", "it is no regular file")
+        with path.open("rb") as file:
+            return decode(file, found.st_size)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError("missing", f"no file {ref.split('!')[0]}") from None
+    except PermissionError:
+        raise ImageError("permission_denied", "the file may not be read") from None
+    except OSError as error:
+        raise ImageError("unreadable", error.strerror or "the file cannot be read") from error
+    except ValueError as error:  # a NUL in the name
+        raise ImageError("missing", f"impossible file name ({error})") from None
