@@ -30,12 +30,14 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     scores = np.asarray(logits, dtype=np.float64)
     truth = np.asarray(labels)
     if scores.ndim != 2 or truth.shape != scores.shape[:1]:
-        raise ValueError(f"expected logits (N, K) and labels (N,); got {scores.shape}, {truth.shape}")
+        raise ValueError(
+            f"expected logits (N, K) and labels (N,); got {scores.shape}, {truth.shape}"
+        )
     if truth.size and (truth.min() < 0 or truth.max() >= scores.shape[1]):
         raise ValueError(f"labels must lie in [0, {scores.shape[1]})")
     finite = np.isfinite(scores).all(axis=1)
     scores, truth = scores[finite], truth[finite].astype(np.intp)
-    if not np.ptp(scores, axis=1).any() if scores.size else True:
+    if not scores.size or not np.ptp(scores, axis=1).any():
         return 1.0
     scores = scores - scores.max(axis=1, keepdims=True)
     right = scores[np.arange(len(truth)), truth]
