@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
 
-REQUIRED = ("object_id", "image", "instrument")
-OPTIONAL = ("label", "split", "group", "pixel_size_um", "licence")
+from plankton_da.errors import OutputError
+from plankton_da.manifests.columns import OPTIONAL, REQUIRED, arrow_of, column_of
+from plankton_da.manifests.problems import Problems
+from plankton_da.manifests.reading import SUFFIXES, as_text, read_table
+from plankton_da.manifests.rules import value_problems
+
+__all__ = [
+    "OPTIONAL",
+    "REQUIRED",
+    "Manifest",
+    "column_of",
+    "fingerprint_of",
+    "read_manifest",
+    "refuse_existing",
+    "write_manifest",
+]
+
+_ROWS_AT_ONCE = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Manifest:
-    """A validated table: all columns strings, '' for empty; refs relative to ``root``."""
+    """A validated table of images.
+
+    ``table`` holds one row per image, every column as strings ('' for empty), in the order of the
+    file; its index counts the file's rows from 0. Refs in ``image`` are relative to ``root``.
+    """
 
     table: pd.DataFrame
     root: Path
@@ -23,33 +51,121 @@ class Manifest:
 
     @classmethod
     def of(cls, table: pd.DataFrame, root: Path, path: Path | None = None) -> Manifest:
-        """A manifest from a table that is already at hand."""
-        raise NotImplementedError
+        """A manifest of a table that is at hand; it is trusted, not checked."""
+        return cls(table, root, path, fingerprint_of(table))
 
     @property
     def instruments(self) -> tuple[str, ...]:
         """Names of the cameras, sorted."""
-        raise NotImplementedError
+        return tuple(sorted(self.table["instrument"].unique()))
 
     def rows(self, split: str | Sequence[str] | None = None) -> pd.DataFrame:
-        """Rows of one split or several ('' = rows without split); None: all. Index kept."""
-        raise NotImplementedError
+        """The rows of one split or several ('' = rows without split); None: all. Index kept."""
+        if split is None:
+            return self.table
+        wanted = [split] if isinstance(split, str) else list(split)
+        return self.table[self.column("split").isin(wanted)]
 
     def column(self, name: str) -> pd.Series[str]:
-        """A column, all '' where the table lacks it."""
-        raise NotImplementedError
+        """A column of ``table``, or '' in every row where the table lacks it."""
+        return column_of(self.table, name)
 
 
 def read_manifest(path: Path | str) -> Manifest:
-    """Read CSV or Parquet; ManifestError lists every problem."""
-    raise NotImplementedError
+    """Read a CSV (UTF-8; BOM and CRLF are fine) or Parquet manifest.
 
+    Values are strings as they stand: a class may be called NA, an id 007. Whether the images are
+    there is not looked at: ``check_manifest`` does.
 
-def write_manifest(table: pd.DataFrame, path: Path | str, overwrite: bool = False) -> None:
-    """Write CSV or Parquet, whole or not at all; OutputError where it exists or cannot be."""
-    raise NotImplementedError
+    Raises
+    ------
+    ManifestError
+        The file cannot be parsed, lacks a column, has no rows, or rows hold what they must not;
+        the message lists every problem with its line.
+    """
+    path = Path(path)
+    raw = read_table(path)
+    raw.problems.extend(value_problems(path, raw))
+    raw.problems.raise_if_any()
+    return Manifest.of(raw.table, path.absolute().parent, path)
 
 
 def fingerprint_of(table: pd.DataFrame) -> str:
-    """sha256 of the content: the same for CSV and Parquet and any order of columns."""
-    raise NotImplementedError
+    """sha256 of the content: the same for CSV and Parquet, and for any order of the columns."""
+    digest = hashlib.sha256()
+    for name in sorted(table.columns):
+        column = arrow_of(table[name])
+        lengths = pc.binary_length(column).cast(pa.int64()).to_numpy()
+        digest.update(name.encode() + b"\0")
+        digest.update(hashlib.sha256(lengths.tobytes()).digest())
+        digest.update(hashlib.sha256(_letters(column)).digest())
+    return digest.hexdigest()
+
+
+def _letters(column: pa.Array) -> memoryview:
+    """The UTF-8 bytes of all values, one after the other."""
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[column.offset :]
+    return memoryview(data or b"")[ends[0] : ends[len(column)]]
+
+
+def write_manifest(table: pd.DataFrame, path: Path | str, overwrite: bool = False) -> None:
+    """Write a table as CSV or Parquet (by the suffix), whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The file exists and ``overwrite`` is False, its suffix is neither .csv nor .parquet, or it
+        cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise OutputError(f"{path}: a manifest is written as {' or '.join(SUFFIXES)}")
+    refuse_existing(path, overwrite)
+    problems = Problems()
+    text = as_text(pa.Table.from_pandas(table, preserve_index=False), path, problems)
+    problems.raise_if_any()
+    arrow = pa.Table.from_pandas(text, preserve_index=False).replace_schema_metadata(None)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            if path.suffix.lower() == ".csv":
+                _write_csv(arrow, stream)
+            else:
+                pa.parquet.write_table(arrow, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise OutputError if the file is there and may not be replaced."""
+    if os.path.exists(path) and not overwrite:
+        raise OutputError(f"{path}: exists already; add --overwrite or name another --out")
+
+
+def _write_csv(table: pa.Table, stream: BinaryIO) -> None:
+    header = pa.table({str(i): [name] for i, name in enumerate(table.column_names)})
+    for batch in (*header.to_batches(), *table.to_batches(max_chunksize=_ROWS_AT_ONCE)):
+        values = [_quoted(column.cast(pa.large_string())) for column in batch.columns]
+        rows = _joined(*values, ",")
+        stream.write(_letters(_joined(rows, "", "\n")))
+
+
+def _quoted(values: pa.Array) -> pa.Array:
+    """Values as CSV wants them: quoted only where they hold a comma, quote or line break."""
+    doubled = pc.replace_substring(values, pattern='"', replacement='""')
+    quoted = _joined('"', doubled, '"', "")
+    return pc.if_else(pc.match_substring_regex(values, '[,"\r\n]'), quoted, values)
+
+
+def _joined(*parts: pa.Array | str) -> pa.Array:
+    """Row by row all parts but the last, with the last between them."""
+    wide = [pa.scalar(part, pa.large_string()) if isinstance(part, str) else part for part in parts]
+    return pc.binary_join_element_wise(*wide)

@@ -19,8 +19,6 @@ class IngestResult:
     skipped: list[tuple[str, str]]
 
 
-def build(
-    inputs: Sequence[Path], instrument: str, out: Path, *, labelled: bool
-) -> IngestResult:
+def build(inputs: Sequence[Path], instrument: str, out: Path, *, labelled: bool) -> IngestResult:
     """Rows for every image file below the inputs; refs are relative to the folder of ``out``."""
     raise NotImplementedError

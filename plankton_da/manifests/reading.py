@@ -1,0 +1,265 @@
+"""CSV and Parquet files as tables of strings, with every problem of the file itself.
+
+Values stay in Arrow memory from file to table: ten million rows make no Python objects.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from plankton_da.manifests.columns import TEXT
+from plankton_da.manifests.problems import Problem, Problems
+
+SUFFIXES = (".csv", ".parquet")
+_CHUNK = 1 << 23  # bytes
+
+
+class RowLines:
+    """Where the rows of a table stand in its file; found only when somebody asks."""
+
+    def __init__(self, find: Callable[[], NDArray[np.int64]] | None, first: int) -> None:
+        self._find = find
+        self._first = first
+        self._lines: NDArray[np.int64] | None = None
+
+    def of(self, row: int) -> int:
+        """The line (CSV) or row number (Parquet) of the table's row, itself counted from 0."""
+        if self._find is None:
+            return row + self._first
+        if self._lines is None:
+            self._lines = self._find()
+        return int(self._lines[min(row, len(self._lines) - 1)])
+
+
+@dataclass
+class RawTable:
+    """A file's content before its values are checked; without columns if it cannot be parsed."""
+
+    table: pd.DataFrame
+    lines: RowLines
+    problems: Problems = field(default_factory=Problems)
+
+
+def read_table(path: Path) -> RawTable:
+    """All columns as strings, '' for empty; what is wrong with the file is in ``problems``."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        words = f"a table is {' or '.join(SUFFIXES)}; found the suffix {suffix!r}"
+        return _failed(path, "unknown_format", words)
+    try:
+        return _read_csv(path) if suffix == ".csv" else _read_parquet(path)
+    except FileNotFoundError:
+        return _failed(path, "unreadable", "no such file")
+    except OSError as error:
+        return _failed(path, "unreadable", f"cannot be read: {error.strerror or error}")
+
+
+def as_text(table: pa.Table, path: Path, problems: Problems) -> pd.DataFrame:
+    """Every column cast to strings, nulls to ''; a column that cannot be is a problem."""
+    columns: dict[str, pa.Array] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            if pa.types.is_floating(column.type):
+                column = pc.if_else(pc.is_nan(column), None, column)
+            text = column.cast(pa.large_string()).fill_null("").combine_chunks()
+            text.validate(full=True)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            words = f"holds {column.type}, which is not text: {error}; store it as UTF-8 strings"
+            problems.add([Problem(str(path), None, name, "not_text", words)])
+        else:
+            columns[name] = text
+    frame = pa.table(columns).to_pandas(types_mapper={pa.large_string(): TEXT}.get)
+    return frame if isinstance(frame, pd.DataFrame) else pd.DataFrame()
+
+
+def _failed(path: Path, code: str, words: str) -> RawTable:
+    raw = RawTable(pd.DataFrame(), RowLines(None, 1))
+    raw.problems.add([Problem(str(path), None, None, code, words)])
+    return raw
+
+
+def _read_parquet(path: Path) -> RawTable:
+    try:
+        with path.open("rb") as stream:
+            table = pa.parquet.read_table(stream)
+    except pa.ArrowException as error:
+        words = f"is not a whole Parquet file: {error}; write it again"
+        return _failed(path, "unreadable", words)
+    raw = RawTable(pd.DataFrame(), RowLines(None, 1))
+    raw.problems.add(_doubled_columns(path, table.column_names, None))
+    if not raw.problems:
+        raw.table = as_text(table, path, raw.problems)
+    return raw
+
+
+def _read_csv(path: Path) -> RawTable:
+    size, line_count, quotes = _survey(path)
+    raw = RawTable(pd.DataFrame(), RowLines(None, 2))
+    try:
+        header = next(_records(path), (1, 1, []))[2]
+    except UnicodeDecodeError:
+        raw.problems.extend(_undecodable(path))
+        return raw
+    except csv.Error:
+        header = []
+    raw.problems.add(_doubled_columns(path, header, 1))
+    if raw.problems or not header or size == 0:
+        if not raw.problems:
+            raw.problems.extend(_failed(path, "empty", "is empty: no header and no rows").problems)
+        return raw
+    if quotes % 2:  # Arrow takes all that follows an unclosed quote as one value, silently
+        raw.problems.add(_unclosed_quote(path))
+    if line_count == 1:
+        raw.table = pd.DataFrame({name: pd.Series([], dtype=TEXT) for name in header})
+        return raw
+    bad_rows: list[int] = []
+    try:
+        table = _parse(path, header, bad_rows)
+    except pa.ArrowInvalid as error:
+        undecodable = _undecodable(path)
+        raw.problems.extend(undecodable)
+        if not raw.problems:
+            raw.problems.extend(_failed(path, "unreadable", f"is not CSV: {error}").problems)
+        return raw
+    if bad_rows:
+        raw.problems.extend(_wrong_widths(path, header))
+    raw.table = as_text(table, path, raw.problems)
+    if line_count != len(raw.table) + 1:  # blank lines, line breaks in values, rows left out
+        raw.lines = RowLines(lambda: _record_lines(path, len(header)), 2)
+    return raw
+
+
+def _parse(path: Path, header: list[str], bad_rows: list[int]) -> pa.Table:
+    def leave_out(row: pa.csv.InvalidRow) -> str:
+        bad_rows.append(row.actual_columns)
+        return "skip"
+
+    with path.open("rb") as stream:
+        return pa.csv.read_csv(
+            stream,
+            pa.csv.ReadOptions(block_size=_CHUNK),
+            pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=leave_out),
+            pa.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.large_string())),
+        )
+
+
+def _survey(path: Path) -> tuple[int, int, int]:
+    """Bytes, lines and quotation marks of a file."""
+    size = breaks = quotes = 0
+    last = b"\n"
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            size += len(chunk)
+            breaks += chunk.count(b"\n")
+            quotes += chunk.count(b'"')
+            last = chunk[-1:]
+    return size, breaks + (last != b"\n"), quotes
+
+
+def _records(path: Path, strict: bool = False) -> Iterator[tuple[int, int, list[str]]]:
+    """First and last line of each record of a CSV file, and its values; no blank lines."""
+    with path.open("rb") as stream:
+        text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+        reader = csv.reader(text, strict=strict)
+        begin = 1
+        for record in reader:
+            if record:
+                yield begin, reader.line_num, record
+            begin = reader.line_num + 1
+
+
+def _record_lines(path: Path, width: int) -> NDArray[np.int64]:
+    lines = array("q")
+    for line, _, record in _records(path):
+        if len(record) == width:
+            lines.append(line)
+    return np.frombuffer(lines, dtype=np.int64)[1:]  # without the header
+
+
+def _wrong_widths(path: Path, header: Sequence[str]) -> Problems:
+    problems = Problems()
+    width = len(header)
+    for line, _, record in _records(path):
+        if len(record) != width:
+            kind = "short_row" if len(record) < width else "long_row"
+            words = (
+                f"expected {width} values, one for each column of the header; found {len(record)}: "
+                f"{_cut(','.join(record))}; a value that holds a comma stands in double quotes"
+            )
+            problems.add([Problem(str(path), line, None, kind, words)])
+    return problems
+
+
+def _unclosed_quote(path: Path) -> list[Problem]:
+    begin = 1
+    try:
+        for _, end, _ in _records(path, strict=True):
+            begin = end + 1
+    except csv.Error as error:
+        words = (
+            f'a double quote (") in the row that begins here is not closed ({error}), which hides '
+            'the rows after it: close it, or double it ("") where it is part of a value'
+        )
+        return [Problem(str(path), begin, None, "unclosed_quote", words)]
+    except UnicodeDecodeError:
+        pass  # reported with its own words
+    return []
+
+
+def _doubled_columns(path: Path, header: Sequence[str], line: int | None) -> list[Problem]:
+    return [
+        Problem(
+            str(path),
+            line,
+            name,
+            "doubled_column",
+            f"{header.count(name)} columns have this name; rename or delete all but one",
+        )
+        for name in sorted(set(header))
+        if header.count(name) > 1
+    ]
+
+
+def _undecodable(path: Path) -> Problems:
+    """The lines that are not UTF-8."""
+    problems = Problems()
+    with path.open("rb") as stream:
+        if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            words = 'is UTF-16, not UTF-8; save it as "CSV UTF-8"'
+            problems.add([Problem(str(path), 1, None, "not_utf8", words)])
+            return problems
+        stream.seek(0)
+        offset = 0
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                problems.add([_not_utf8(path, number, offset, line, error.start)])
+            offset += len(line)
+    return problems
+
+
+def _not_utf8(path: Path, number: int, offset: int, line: bytes, at: int) -> Problem:
+    words = (
+        f"not UTF-8: byte 0x{line[at]:02X} at position {offset + at} of the file, after "
+        f"{_cut(line[:at].decode('utf-8')[-20:])!r}; save it as UTF-8, or if it is "
+        f"Latin-1: iconv -f latin1 -t utf-8 {path.name} > new.csv"
+    )
+    return Problem(str(path), number, None, "not_utf8", words)
+
+
+def _cut(text: str, length: int = 80) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."

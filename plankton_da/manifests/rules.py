@@ -1,0 +1,149 @@
+"""What the values of a manifest must be; whole columns at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from plankton_da.config import suggest
+from plankton_da.manifests.columns import OPTIONAL, REQUIRED, SPLITS, arrow_of, column_of, encode
+from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems
+from plankton_da.manifests.reading import RawTable
+
+_POSITIVE_NUMBER = r"^\s*\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+
+
+def value_problems(path: Path, raw: RawTable) -> Problems:
+    """Problems of columns and values; the file itself is ``reading``'s matter."""
+    table = raw.table
+    problems = Problems()
+    if not len(table.columns):
+        return problems
+    problems.add(_missing_columns(path, list(table.columns)))
+    if table.empty and not raw.problems:
+        words = "has a header but no rows; a manifest has one row per image"
+        problems.add([Problem(str(path), None, None, "empty", words)])
+    for name in REQUIRED:
+        if name in table.columns:
+            empty = np.asarray(column_of(table, name) == "", dtype=bool)
+            problems.extend(problems_at(path, raw, empty, name, "empty_value", _needed))
+    if "object_id" in table.columns:
+        problems.extend(_duplicate_ids(path, raw))
+    if "split" in table.columns:
+        problems.extend(_unknown_splits(path, raw))
+        for name in ("group", "image"):
+            if name in table.columns:
+                problems.extend(_crossings(path, raw, name))
+    if "pixel_size_um" in table.columns:
+        problems.extend(_pixel_sizes(path, raw))
+    return problems
+
+
+def problems_at(
+    path: Path,
+    raw: RawTable,
+    where: NDArray[np.bool_] | NDArray[np.intp],
+    column: str | None,
+    code: str,
+    words: Callable[[int], str],
+) -> Problems:
+    """A problem of one code for each row of ``where`` (a mask or row numbers); all are counted."""
+    rows = np.flatnonzero(where) if where.dtype == np.bool_ else where
+    problems = Problems()
+    kept = (
+        Problem(str(path), raw.lines.of(int(row)), column, code, words(int(row)))
+        for row in rows[:KEPT_PER_CODE]
+    )
+    problems.add(kept, total=len(rows))
+    return problems
+
+
+def _needed(row: int) -> str:
+    return "the value is empty; every row needs one"
+
+
+def _missing_columns(path: Path, found: list[str]) -> list[Problem]:
+    missing = [name for name in REQUIRED if name not in found]
+    if missing and len(found) == 1 and (";" in found[0] or "\t" in found[0]):
+        separator = "semicolons" if ";" in found[0] else "tabs"
+        words = f"values are separated by {separator}; save the table with commas"
+        return [Problem(str(path), 1, None, "missing_column", words)]
+    free = [name for name in found if name not in REQUIRED + OPTIONAL]
+    listed = ", ".join(found) or "none"
+    return [
+        Problem(
+            str(path),
+            1,
+            name,
+            "missing_column",
+            f"this column is required and not there; found: {listed}{suggest(name, free)}",
+        )
+        for name in missing
+    ]
+
+
+def _duplicate_ids(path: Path, raw: RawTable) -> Problems:
+    ids = encode(raw.table["object_id"])
+    first = ids.first_rows()
+    again = (first != np.arange(len(first))) & ~ids.is_empty()
+
+    def words(row: int) -> str:
+        line = raw.lines.of(int(first[row]))
+        return f"{ids.value(row)!r} stands in line {line} already; every row needs its own id"
+
+    return problems_at(path, raw, again, "object_id", "duplicate_object_id", words)
+
+
+def _unknown_splits(path: Path, raw: RawTable) -> Problems:
+    splits = encode(raw.table["split"])
+    known = [value in (*SPLITS, "") for value in splits.values.to_pylist()]
+    unknown = ~np.array(known, dtype=bool)[splits.codes]
+
+    def words(row: int) -> str:
+        near = suggest(splits.value(row).strip().lower(), SPLITS)
+        return f"a split is {', '.join(SPLITS)} or empty; found {splits.value(row)!r}{near}"
+
+    return problems_at(path, raw, unknown, "split", "unknown_split", words)
+
+
+def _crossings(path: Path, raw: RawTable, name: str) -> Problems:
+    """Values of a column that stand in rows of different splits; rows without split are free."""
+    numbers = np.flatnonzero(raw.table["split"].isin(SPLITS) & (raw.table[name] != ""))
+    table = raw.table.iloc[numbers]
+    values, splits = encode(table[name]), encode(table["split"])
+    first = values.first_rows()
+    crossing = np.flatnonzero(splits.codes != splits.codes[first])
+    _, distinct = np.unique(values.codes[crossing], return_index=True)
+    way_out = {
+        "group": "a group is never split; divide again: plankton-da manifest split",
+        "image": "the same image must not be learnt from and tested on; keep one of the rows",
+    }[name]
+    at = {int(numbers[row]): int(row) for row in crossing[distinct][:KEPT_PER_CODE]}
+
+    def words(row: int) -> str:
+        here, there = at[row], int(first[at[row]])
+        line = raw.lines.of(int(numbers[there]))
+        return (
+            f"{name} {values.value(here)!r} is in split {splits.value(here)} here and in "
+            f"{splits.value(there)} in line {line}; {way_out}"
+        )
+
+    rows = np.sort(numbers[crossing[distinct]])
+    return problems_at(path, raw, rows, name, f"{name}_crosses_splits", words)
+
+
+def _pixel_sizes(path: Path, raw: RawTable) -> Problems:
+    column = arrow_of(raw.table["pixel_size_um"])
+    number = pc.match_substring_regex(column, _POSITIVE_NUMBER).to_numpy(zero_copy_only=False)
+    zero = pc.match_substring_regex(column, r"^[^1-9eE]*([eE]|$)").to_numpy(zero_copy_only=False)
+    wrong = (~number | zero) & np.asarray(raw.table["pixel_size_um"] != "", dtype=bool)
+
+    def words(row: int) -> str:
+        found = raw.table["pixel_size_um"].iloc[row]
+        return f"a pixel's side in micrometres, a number above 0 such as 10.6; found {found!r}"
+
+    return problems_at(path, raw, wrong, "pixel_size_um", "not_a_pixel_size", words)
