@@ -110,28 +110,21 @@ def build_augmentation(preset: Literal["instrument", "none"], image_size: int) -
 def _instrument(image_size: int) -> list[Any]:
     blur = image_size / 128  # sigmas are given for 128 pixels
     return [
-        A.D4(p=1.0),
+        # the three together make all eight flips and quarter turns
+        A.HorizontalFlip(p=0.5),
+        A.VerticalFlip(p=0.5),
+        A.Transpose(p=0.5),
         FreePose(scale=1.25, shift=0.08, p=0.6),
-        A.OneOf(
-            [
-                A.RandomToneCurve(scale=0.2, p=1.0),
-                A.RandomGamma(gamma_limit=(55, 180), p=1.0),
-                A.RandomBrightnessContrast(
-                    brightness_limit=0.15, contrast_limit=0.35, ensure_safe_range=False, p=1.0
-                ),
-            ],
-            p=0.8,
+        A.RandomToneCurve(scale=0.2, p=0.3),
+        A.RandomGamma(gamma_limit=(55, 180), p=0.3),
+        A.RandomBrightnessContrast(
+            brightness_limit=(-0.15, 0.0), contrast_limit=(-0.4, 0.1), p=0.3
         ),
-        A.OneOf(
-            [
-                A.GaussianBlur(blur_limit=0, sigma_limit=(0.3 * blur, 1.6 * blur), p=1.0),
-                A.Downscale(
-                    scale_range=(0.35, 0.9),
-                    interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
-                    p=1.0,
-                ),
-            ],
-            p=0.5,
+        A.GaussianBlur(blur_limit=0, sigma_limit=(0.3 * blur, 1.6 * blur), p=0.3),
+        A.Downscale(
+            scale_range=(0.35, 0.9),
+            interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
+            p=0.3,
         ),
         A.GaussNoise(std_range=(0.005, 0.04), p=0.3),
         A.ImageCompression(quality_range=(40, 95), p=0.3),

@@ -152,9 +152,13 @@ def crop(pixels: NDArray[np.uint8], sides: Crop) -> NDArray[np.uint8]:
 
 
 def border_median(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Median of the outermost pixels of (h, w) or (h, w, C), per channel: uint8 () or (C,)."""
+    """Median of the outermost pixels of (h, w) or (h, w, C), per channel: uint8 () or (C,).
+
+    Of an even number the upper one of the two middle values, so that it is a value of the image.
+    """
     frame = np.concatenate((pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]))
-    median: NDArray[np.uint8] = np.median(frame, axis=0).astype(np.uint8)
+    middle = len(frame) // 2
+    median: NDArray[np.uint8] = np.partition(frame, middle, axis=0)[middle]
     return median
 
 
