@@ -117,6 +117,20 @@ def start_run(
         )
 
 
+def check_tracking(tracking: TrackingConfig) -> None:
+    """Make sure that a run could be recorded, before work that would be lost otherwise.
+
+    Raises
+    ------
+    TrackingError
+        The server does not answer within seconds, or refuses.
+    OutputError
+        The database's folder cannot be written to.
+    """
+    if tracking.backend != "none":
+        server.connect(tracking_uri(tracking.uri))
+
+
 class MlflowRun:
     """A run in MLflow; see ``Run``."""
 
