@@ -12,10 +12,11 @@ _HALVINGS = 60
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """The temperature T that minimises the mean negative log likelihood of ``softmax(logits / T)``.
 
+    A share 1/(N+2) of each label is spread evenly over the classes, as Platt (1999) does for two
+    classes: without it, a small set on which every row is right would ask for T = 0.
     The likelihood is convex in 1/T, so its slope is bisected: deterministic, no starting point.
-    The result lies in [0.05, 20]; the bounds are met where the data have no optimum between them
-    (every row right: 0.05; no row better than chance: 20). Rows with a logit that is not finite
-    are left out; without rows, or with logits that say nothing (all equal), T is 1.
+    The result lies in [0.05, 20]. Rows with a logit that is not finite are left out; without rows,
+    or with logits that say nothing (all equal), T is 1.
 
     Parameters
     ----------
@@ -40,7 +41,9 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     if not scores.size or not np.ptp(scores, axis=1).any():
         return 1.0
     scores = scores - scores.max(axis=1, keepdims=True)
+    spread = 1 / (len(truth) + 2)
     right = scores[np.arange(len(truth)), truth]
+    right = (1 - spread) * right + spread * scores.mean(axis=1)  # (N,)
 
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     if _slope(scores, right, low) >= 0:

@@ -10,8 +10,10 @@ from plankton_da.evaluation.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE,
 def _nll(logits: NDArray[np.float64], labels: NDArray[np.int64], temperature: float) -> float:
     scaled = logits / temperature
     scaled = scaled - scaled.max(axis=1, keepdims=True)
-    log_likelihood = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(axis=1))
-    return float(-log_likelihood.mean())
+    log_p = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
+    spread = 1 / (len(labels) + 2)
+    wanted = (1 - spread) * np.eye(logits.shape[1])[labels] + spread / logits.shape[1]
+    return float(-(wanted * log_p).sum(axis=1).mean())
 
 
 def _sample(n: int, temperature: float, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -48,10 +50,16 @@ def test_shifting_a_row_changes_nothing() -> None:
     )
 
 
-def test_every_row_right_or_wrong_meets_a_bound() -> None:
-    logits = 3 * np.eye(4)
-    assert fit_temperature(logits, np.arange(4)) == MIN_TEMPERATURE
-    assert fit_temperature(logits, (np.arange(4) + 1) % 4) == MAX_TEMPERATURE
+def test_a_small_set_without_error_gives_no_certainty() -> None:
+    # 4 rows: the truth is worth 1 - 1/6 + 1/6/4 = 0.875 = e^x / (e^x + 3), so e^x = 21, x = 3/T
+    assert fit_temperature(3 * np.eye(4), np.arange(4)) == pytest.approx(3 / np.log(21))
+
+
+def test_bounds() -> None:
+    confident = 100 * np.eye(4)
+    assert fit_temperature(confident, (np.arange(4) + 1) % 4) == MAX_TEMPERATURE
+    timid = 0.01 * np.eye(4)
+    assert fit_temperature(timid, np.arange(4)) == MIN_TEMPERATURE
 
 
 @pytest.mark.parametrize(
