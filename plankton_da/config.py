@@ -267,7 +267,8 @@ class Config(_Section):
 def method_configs() -> dict[str, type[_Section]]:
     """Method name -> its config class."""
     union = get_args(MethodConfig)[0]
-    return {cls.model_fields["name"].default: cls for cls in get_args(union)}
+    classes: tuple[type[_Section], ...] = get_args(union)
+    return {cls.model_fields["name"].default: cls for cls in classes}
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
@@ -402,3 +403,8 @@ def _sections(
             yield from _sections(field.annotation, (*prefix, name))
         elif name in ("method", "optimizer"):
             yield (*prefix, name), []
+
+
+def method_summaries() -> dict[str, str]:
+    """Method name -> one sentence."""
+    return {name: " ".join((cls.__doc__ or "").split()) for name, cls in method_configs().items()}

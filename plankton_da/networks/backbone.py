@@ -76,7 +76,7 @@ def create_backbone(name: str, weights: Weights, image_size: int) -> Backbone:
 
     _require_known(name)
     options: dict[str, Any] = {"num_classes": 0}
-    if timm.get_pretrained_cfg(name).fixed_input_size:
+    if _pretrained_cfg(name).fixed_input_size:
         options["img_size"] = image_size
     if weights.path is not None and not weights.by_order:
         options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights.path)}}
@@ -100,10 +100,8 @@ def normalisation(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     ModelError
         The name is unknown to timm.
     """
-    import timm
-
     _require_known(name)
-    cfg = timm.get_pretrained_cfg(name)
+    cfg = _pretrained_cfg(name)
     return tuple(cfg.mean), tuple(cfg.std)
 
 
@@ -133,11 +131,10 @@ def resolve_weights(name: str, pretrained: str) -> Weights:
 
 
 def _hub_weights(name: str) -> Weights:
-    import timm
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    repository = _pretrained_cfg(name).hf_hub_id
     if not repository:
         raise _no_weights(name, "timm knows no weights for it")
     file = "model.safetensors"
@@ -171,6 +168,12 @@ def _reachable(host: str, seconds: float = 3.0) -> bool:
             return True
     except OSError:
         return bool(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"))
+
+
+def _pretrained_cfg(name: str) -> Any:
+    import timm
+
+    return timm.get_pretrained_cfg(name)
 
 
 def _require_known(name: str) -> None:

@@ -19,7 +19,7 @@ from plankton_da.images.preprocess import Preprocess
 if TYPE_CHECKING:
     from plankton_da.networks.classifier import PlanktonNetwork
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Literal[1] = 1
 INFO_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"

@@ -155,14 +155,14 @@ class PlanktonNetwork(nn.Module):
         """Set training mode; what is frozen stays in evaluation mode."""
         super().train(mode)
         if self.batch_norm == "frozen":
-            for _, layer in batch_norms(self.backbone):
-                layer.eval()
+            for _, batch_norm in batch_norms(self.backbone):
+                batch_norm.eval()
         for layer in self._frozen_layers:
             layer.eval()
         return self
 
     def _apply(self, fn, recurse: bool = True) -> Self:  # type: ignore[no-untyped-def]  # torch's hook
-        super()._apply(fn, recurse)  # moves buffers one by one: aliases become copies
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # moves buffers one by one: aliases become copies
         if self.statistics is not None:
             self.statistics.use(self, self.statistics.domain)
         return self
@@ -200,7 +200,7 @@ def build_network(
         )
     if config.freeze != "none":
         network.freeze(None if config.freeze == "all" else config.freeze)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # stub lacks it
+    return network.to(memory_format=torch.channels_last)
 
 
 def resolve_batch_norm(config: ModelConfig, weights: Weights) -> BatchNormMode:

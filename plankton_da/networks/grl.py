@@ -35,5 +35,5 @@ def grad_reverse(features: Tensor, strength: float | Tensor) -> Tensor:
     Source: Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 17 (2016), eq. 18.
     """
     factor = torch.as_tensor(strength, dtype=features.dtype, device=features.device)
-    reversed_features: Tensor = _GradReverse.apply(features, factor.detach())  # type: ignore[no-untyped-call]  # torch's own
+    reversed_features: Tensor = _GradReverse.apply(features, factor.detach())
     return reversed_features

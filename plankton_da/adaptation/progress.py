@@ -1,0 +1,99 @@
+"""What somebody who waits for a training run sees, and the numbers behind it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+LOG_EVERY = 10
+"""steps between two records of the training scalars"""
+_SECONDS_BETWEEN_LINES = 30
+
+log = logging.getLogger(__name__)
+
+
+class Meter:
+    """Means of a step's scalars since the last reading; no device waits before ``read``."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+
+    def add(self, scalars: dict[str, Tensor]) -> None:
+        """Add one step's scalars, each ()."""
+        for name, value in scalars.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
+        self._steps += 1
+
+    def read(self) -> dict[str, float]:
+        """Means by name, and start anew."""
+        values = torch.stack(list(self._sums.values())).tolist()  # the one wait for the device
+        means = {name: total / self._steps for name, total in zip(self._sums, values, strict=True)}
+        self._sums, self._steps = {}, 0
+        return means
+
+
+class ProgressLine:
+    """A bar on a terminal, else a log line now and then; both on stderr."""
+
+    def __init__(self, start: int, steps: int, images_per_step: int, *, show: bool) -> None:
+        self._steps = steps
+        self._images_per_step = images_per_step
+        self._scalars: dict[str, float] = {}
+        self._accuracies: dict[str, float] = {}
+        self._began = time.monotonic()
+        self._first = start
+        self._last_line = self._began
+        self._show = show
+        self._bar = tqdm(
+            total=steps,
+            initial=start,
+            unit="step",
+            disable=not (show and sys.stderr.isatty()),
+            file=sys.stderr,
+            dynamic_ncols=True,
+        )
+
+    def advance(self) -> None:
+        """One step is done."""
+        self._bar.update()
+
+    def report(self, step: int, scalars: dict[str, float]) -> None:
+        """New means of the training scalars."""
+        self._scalars = scalars
+        self._bar.set_postfix_str(self._words(step))
+        if (
+            self._show
+            and self._bar.disable
+            and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES
+        ):
+            self._last_line = time.monotonic()
+            rate = (step - self._first) / (self._last_line - self._began)
+            remaining = (self._steps - step) / rate
+            log.info(
+                "step %d/%d, %s left, %s",
+                *(step, self._steps, tqdm.format_interval(remaining), self._words(step)),
+            )
+
+    def evaluated(self, step: int, accuracies: dict[str, float]) -> None:
+        """Mid val accuracy per instrument."""
+        self._accuracies = accuracies
+        with self._bar.external_write_mode(file=sys.stderr):
+            log.info("step %d/%d evaluated: %s", step, self._steps, self._words(step))
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+
+    def _words(self, step: int) -> str:
+        seconds = time.monotonic() - self._began
+        rate = (step - self._first) * self._images_per_step / max(seconds, 1e-9)
+        parts = [f"{rate:.0f} images/s"]
+        parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in self._scalars.items()]
+        parts += [f"{name} val accuracy {value:.3f}" for name, value in self._accuracies.items()]
+        return ", ".join(parts)

@@ -1,0 +1,127 @@
+"""The output_dir of a run: what it holds, and whether it may be used."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from plankton_da.config import Config
+from plankton_da.errors import ConfigError, OutputError
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What ``train`` prints with ``--json``."""
+
+    run_id: str | None
+    bundle: str
+    selected_step: int
+    selected_by: str
+    metrics: dict[str, float]
+    """MLflow metric key -> value, of the selected step"""
+    diagnosis: list[str]
+
+
+class RunFolder:
+    """``run.json`` (config, MLflow run), ``checkpoints/``, ``bundle/``, ``result.json``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.bundle = path / "bundle"
+        self._state = path / "run.json"
+        self._result = path / "result.json"
+
+    def claim(self, config: Config, *, resume: bool) -> TrainResult | None:
+        """Take the folder for a run of ``config``; the result of a run that is finished.
+
+        Raises
+        ------
+        OutputError
+            The folder holds a run and ``resume`` is off, or holds something else, or cannot be
+            written.
+        ConfigError
+            The run to be resumed was started with another config.
+        """
+        if not self._state.exists():
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                raise OutputError(
+                    f"output_dir {self.path} exists and holds no run; give another one: "
+                    f"--set output_dir=..."
+                )
+            return None
+        if not resume:
+            raise OutputError(
+                f"output_dir {self.path} holds a run already; continue it with --resume, or give "
+                f"another one: --set output_dir=..."
+            )
+        self._require_same(config)
+        if not self._result.exists():
+            return None
+        return TrainResult(**json.loads(self._result.read_text(encoding="utf-8")))
+
+    def run_id(self) -> str | None:
+        """The MLflow run of an earlier attempt."""
+        return self._read_state().get("run_id") if self._state.exists() else None
+
+    def begin(self, config: Config, run_id: str | None) -> None:
+        """Record what runs here."""
+        self.write("run.json", {"run_id": run_id, "config": config.model_dump(mode="json")})
+
+    def finish(self, result: TrainResult) -> None:
+        """Record the result: the run is finished."""
+        self.write("result.json", asdict(result))
+
+    def write(self, name: str, document: object) -> Path:
+        """Write a JSON document atomically.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        """
+        path = self.path / name
+        temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(
+                json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+            os.replace(temporary, path)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error}") from error
+        return path
+
+    def _read_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
+        return state
+
+    def _require_same(self, config: Config) -> None:
+        before, now = _flat(self._read_state()["config"]), _flat(config.model_dump(mode="json"))
+        free = ("data.workers", "output_dir", "tracking.uri")  # change nothing that is learnt
+        changed = [
+            f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
+            for key in sorted(before.keys() | now.keys())
+            if before.get(key) != now.get(key) and key not in free
+        ]
+        if changed:
+            raise ConfigError(
+                f"{self.path} holds a run of another config: {'; '.join(changed)}. Resume with the "
+                f"config it was started with, or give another output_dir"
+            )
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+flat_config = _flat

@@ -1,0 +1,194 @@
+"""Scores of the network while it trains: mid with labels, the target without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from plankton_da.adaptation.preparation import ImageSet, TrainingData
+from plankton_da.evaluation.calibration import fit_temperature
+from plankton_da.evaluation.metrics import score
+from plankton_da.prediction.predictor import Predictor
+
+EVALUATED_IMAGES = 5000
+"""at most so many of each set at each evaluation: a drawn sample, the same every time"""
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A network's word on images of known or unknown class."""
+
+    images: ImageSet
+    rows: NDArray[np.intp]
+    """(N,) rows of ``images``"""
+    probabilities: NDArray[np.float32]
+    """(N, K)"""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) index of the true class, -1 where unknown."""
+        labels: NDArray[np.int64] = self.images.labels[self.rows]
+        return labels
+
+    def tempered(self, temperature: float) -> Predictions:
+        """The same at another temperature."""
+        return replace(self, probabilities=temper(self.probabilities, temperature))
+
+    @property
+    def predicted(self) -> NDArray[np.intp]:
+        """(N,) index of the predicted class."""
+        return self.probabilities.argmax(1)
+
+    @property
+    def instruments(self) -> NDArray[np.object_]:
+        """(N,) instrument names."""
+        return self.images.table["instrument"].to_numpy(dtype=object)[self.rows]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One evaluation: flat metrics, and the figures that a choice without target labels may use."""
+
+    metrics: dict[str, dict[str, Any]]
+    """``<split>/<instrument>``, with ``oracle/`` before it if so -> as ``evaluate --json``"""
+    mid_macro_recall: float
+    audit_macro_recall: float | None
+    oracle_macro_recall: float | None
+    """of the target's test split, else val, else train"""
+    infomax: float
+    """H(mean prediction) - mean H(prediction) over the target, nats"""
+    effective_classes: float
+    """exp(H(mean prediction)) over the target"""
+    mid_effective_classes: float
+    target_confidence: float
+    """mean of the greatest probability over the target, after temperature scaling"""
+    temperature: float
+
+
+def evaluated_rows(images: ImageSet, seed: int) -> NDArray[np.intp]:
+    """Rows that an evaluation looks at: all that decode, or a sample of EVALUATED_IMAGES."""
+    rows = np.flatnonzero(images.pixels.good)
+    if len(rows) <= EVALUATED_IMAGES:
+        return rows
+    chosen = np.random.default_rng(seed).choice(rows, EVALUATED_IMAGES, replace=False)
+    return np.sort(chosen)
+
+
+def predict(predictor: Predictor, images: ImageSet, rows: NDArray[np.intp]) -> Predictions:
+    """Probabilities of ``rows``, each image under its own instrument's statistics."""
+    instruments = images.table["instrument"].to_numpy(dtype=object)[rows]
+    probabilities = np.empty((len(rows), len(predictor.classes)), dtype=np.float32)
+    for instrument in sorted(set(instruments)):
+        of_instrument = np.flatnonzero(instruments == instrument)
+        for start in range(0, len(of_instrument), _BATCH):
+            chosen = of_instrument[start : start + _BATCH]
+            pixels = images.pixels.read_many(rows[chosen])  # (B, H, W, C)
+            probabilities[chosen] = predictor.probabilities(pixels, instrument)
+    return Predictions(images, rows, probabilities)
+
+
+def score_network(
+    predictor: Predictor, data: TrainingData, *, seed: int, bootstrap: int = 0
+) -> Scores:
+    """Score a predictor whose temperature is 1 on everything that a run reports or chooses by.
+
+    The temperature is fitted on mid val first; all scores are those at that temperature, as the
+    bundle will be used. ``bootstrap`` resamples make the intervals; 0 makes none.
+    """
+    mid = predict(predictor, data.mid_val, evaluated_rows(data.mid_val, seed))
+    temperature = fit_temperature(log_probabilities(mid.probabilities), mid.labels)
+    mid = mid.tempered(temperature)
+    metrics = score_by_instrument(mid, data.classes, "val", bootstrap, seed)
+    rows = evaluated_rows(data.target_train, seed)
+    target = predict(predictor, data.target_train, rows).tempered(temperature)
+    oracle = None
+    for split, images in data.oracle.items():
+        known = (
+            Predictions(images, target.rows, target.probabilities)
+            if split == "train"
+            else predict(predictor, images, evaluated_rows(images, seed)).tempered(temperature)
+        )
+        metrics |= score_by_instrument(known, data.classes, f"oracle/{split}", bootstrap, seed)
+        oracle = _macro_recall(known, data.classes)  # the last of train, val, test
+    audit = None
+    if data.audit is not None:
+        rows = evaluated_rows(data.audit, seed)
+        audited = predict(predictor, data.audit, rows).tempered(temperature)
+        metrics |= score_by_instrument(audited, data.classes, "audit", bootstrap, seed)
+        audit = _macro_recall(audited, data.classes)
+    mean_entropy = float(_entropy(target.probabilities).mean())
+    marginal_entropy = float(_entropy(target.probabilities.mean(0)))
+    return Scores(
+        metrics=metrics,
+        mid_macro_recall=_macro_recall(mid, data.classes),
+        audit_macro_recall=audit,
+        oracle_macro_recall=oracle,
+        infomax=marginal_entropy - mean_entropy,
+        effective_classes=float(np.exp(marginal_entropy)),
+        mid_effective_classes=float(np.exp(_entropy(mid.probabilities.mean(0)))),
+        target_confidence=float(target.probabilities.max(1).mean()),
+        temperature=temperature,
+    )
+
+
+def score_by_instrument(
+    predictions: Predictions, classes: Sequence[str], split: str, bootstrap: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """``<split>/<instrument>`` -> scores as ``evaluate --json``; unknown classes left out."""
+    names = np.array(classes, dtype=object)
+    known = predictions.labels >= 0
+    result = {}
+    for instrument in sorted(set(predictions.instruments[known])):
+        chosen = known & (predictions.instruments == instrument)
+        result[f"{split}/{instrument}"] = score(
+            names[predictions.labels[chosen]].tolist(),
+            names[predictions.predicted[chosen]].tolist(),
+            predictions.probabilities[chosen].max(1),
+            classes,
+            bootstrap=bootstrap,
+            seed=seed,
+        )
+    return result
+
+
+def target_batches(
+    data: TrainingData, *, seed: int, device: torch.device
+) -> Iterator[torch.Tensor]:
+    """The target's training images without augmentation, (N, C, H, W) uint8, whole batches only."""
+    rows = evaluated_rows(data.target_train, seed)
+    rows = np.random.default_rng(seed).permutation(rows)  # a manifest is often sorted by class
+    for start in range(0, max(len(rows) - _BATCH, 0) + 1, _BATCH):
+        pixels = data.target_train.pixels.read_many(rows[start : start + _BATCH])
+        yield torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
+
+
+def temper(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """softmax(log(probabilities) / temperature), (N, K)."""
+    logits = log_probabilities(probabilities) / temperature
+    weights = np.exp(logits - logits.max(1, keepdims=True))
+    tempered: NDArray[np.float32] = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return tempered
+
+
+def log_probabilities(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Logits up to a constant per row, finite, (N, K)."""
+    logits: NDArray[np.float64] = np.log(np.clip(probabilities.astype(np.float64), 1e-30, None))
+    return logits
+
+
+def _entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    clipped = np.clip(probabilities.astype(np.float64), 1e-30, None)
+    return -(clipped * np.log(clipped)).sum(-1)
+
+
+def _macro_recall(predictions: Predictions, classes: Sequence[str]) -> float:
+    known = predictions.labels >= 0
+    labels, predicted = predictions.labels[known], predictions.predicted[known]
+    recalls = [(predicted[labels == k] == k).mean() for k in range(len(classes)) if k in labels]
+    return float(np.mean(recalls))

@@ -1,0 +1,292 @@
+"""One training run, read top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+import torch
+
+from plankton_da.adaptation.checkpoints import (
+    Checkpoint,
+    checkpoint_path,
+    latest_checkpoint,
+    random_state,
+    read_checkpoint,
+    restore_random_state,
+    write_checkpoint,
+)
+from plankton_da.adaptation.diagnosis import diagnose
+from plankton_da.adaptation.interruption import Interruption
+from plankton_da.adaptation.methods import METHODS, Method
+from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
+from plankton_da.adaptation.pairs import StepBatches, UdaBatch, batch_loader
+from plankton_da.adaptation.preparation import TrainingData, prepare
+from plankton_da.adaptation.progress import LOG_EVERY, Meter, ProgressLine
+from plankton_da.adaptation.record import (
+    bundle_info,
+    flat_metrics,
+    record_pictures,
+    record_start,
+)
+from plankton_da.adaptation.run_folder import RunFolder, TrainResult
+from plankton_da.adaptation.scoring import Scores, score_network, target_batches
+from plankton_da.adaptation.selection import choose
+from plankton_da.config import Config
+from plankton_da.errors import ModelError
+from plankton_da.images.augment import build_augmentation
+from plankton_da.networks.backbone import normalisation, resolve_weights
+from plankton_da.networks.bundle import Bundle, write_bundle
+from plankton_da.networks.classifier import build_network
+from plankton_da.networks.memory import keep_freed_memory
+from plankton_da.prediction.predictor import Predictor
+from plankton_da.tracking.runs import Run, check_tracking, start_run
+
+_BOOTSTRAP = 1000  # resamples behind the interval of the final scores
+
+log = logging.getLogger(__name__)
+
+
+def train(config: Config, *, resume: bool = False, progress: bool = False) -> TrainResult:
+    """Train as ``config`` says, choose a checkpoint without target labels, write the bundle.
+
+    With ``resume`` a missing run starts, an unfinished one continues bit for bit in the same
+    MLflow run, and a finished one returns its result.
+
+    Raises
+    ------
+    PlanktonDAError
+        Its subclasses: bad config, manifests, images, weights, tracking server or output folder.
+    KeyboardInterrupt
+        After a checkpoint was written; ``resume`` continues there.
+    """
+    folder = RunFolder(Path(config.output_dir))
+    finished = folder.claim(config, resume=resume)
+    if finished is not None:
+        return finished
+    keep_freed_memory()
+    device = _settle_device(config.training.device)
+    weights = resolve_weights(config.model.backbone, config.model.pretrained)
+    log.info("%s: %s", config.model.backbone, weights.words)
+    check_tracking(config.tracking)
+    cache_folder = platformdirs.user_cache_path("plankton_da") / "pixels"
+    data = prepare(config, normalisation(config.model.backbone), cache_folder, progress=progress)
+
+    torch.manual_seed(config.seed)
+    network = build_network(
+        config.model,
+        len(data.classes),
+        preprocess=data.preprocess,
+        domains={
+            **dict.fromkeys(data.mid_instruments, "mid"),
+            **dict.fromkeys(data.target_instruments, "target"),
+        },
+        batch_norm="per_domain" if config.method.name == "adabn" else None,
+        weights=weights,
+        seed=config.seed,
+    )
+    method = METHODS[config.method.name](network, config.method, config.model.label_smoothing)
+    method.to(device).train()
+
+    run = start_run(
+        config.tracking,
+        name=f"{config.method.name}-{config.seed}",
+        run_id=folder.run_id(),
+        tags={"method": config.method.name, "output_dir": str(folder.path.resolve())},
+    )
+    try:
+        folder.begin(config, run.run_id)
+        record_start(run, config, data)
+        history, scalars = _run_steps(config, method, data, run, folder, device, progress)
+        result = _conclude(config, method, data, run, folder, device, history, scalars)
+    except KeyboardInterrupt:
+        run.finish("KILLED")
+        raise
+    except BaseException:
+        run.finish("FAILED")
+        raise
+    run.finish()
+    return result
+
+
+def _run_steps(
+    config: Config,
+    method: Method,
+    data: TrainingData,
+    run: Run,
+    folder: RunFolder,
+    device: torch.device,
+    progress: bool,
+) -> tuple[list[dict[str, Any]], list[dict[str, float]]]:
+    steps = config.training.steps
+    optimizer = create_optimizer(method, config.optimizer)
+    start, history, scalars = 0, [], []
+    if (latest := latest_checkpoint(folder.checkpoints)) is not None:
+        checkpoint = read_checkpoint(latest)
+        method.load_state_dict(checkpoint.method)
+        optimizer.load_state_dict(checkpoint.optimizer)
+        start, history, scalars = checkpoint.step, checkpoint.history, checkpoint.scalars
+        log.info("continuing after step %d of %d", start, steps)
+
+    loader = batch_loader(
+        StepBatches(
+            data.mid_train.pixels,
+            data.mid_train.labels,
+            data.target_train.pixels if method.adapts else None,
+            augment=build_augmentation(config.data.augmentation, config.data.image_size),
+            batch_size=config.data.batch_size_per_instrument,
+            class_balanced=config.data.sampler == "class_balanced",
+            seed=config.seed,
+        ),
+        range(start, steps),
+        workers=config.data.workers,
+        pin_memory=device.type == "cuda",
+    )
+    if latest is not None:
+        restore_random_state(checkpoint.random)
+
+    def save(step: int) -> None:
+        write_checkpoint(
+            Checkpoint(
+                step,
+                method.state_dict(),
+                optimizer.state_dict(),
+                random_state(),
+                history,
+                scalars,
+            ),
+            folder.checkpoints,
+        )
+
+    images_per_step = config.data.batch_size_per_instrument * (2 if method.adapts else 1)
+    line = ProgressLine(start, steps, images_per_step, show=progress)
+    autocast = _autocast(config.training.precision, device)
+    meter = Meter()
+    with Interruption() as interruption:
+        for done, host_batch in enumerate(loader, start + 1):
+            batch = UdaBatch(*(tensor.to(device, non_blocking=True) for tensor in host_batch))
+            fraction = (done - 1) / steps
+            set_learning_rate(optimizer, fraction)
+            with autocast:
+                output = method(batch, torch.tensor(fraction, device=device))
+            optimizer.zero_grad(set_to_none=True)
+            output.loss.backward()
+            optimizer.step()
+
+            meter.add({"loss": output.loss.detach(), **output.scalars})
+            line.advance()
+            if done % LOG_EVERY == 0 or done == steps:
+                means = meter.read()
+                if not math.isfinite(means["loss"]):
+                    raise ModelError(
+                        f"the loss is {means['loss']} at step {done}; lower optimizer.lr "
+                        f"(it is {config.optimizer.lr}) and start again"
+                    )
+                scalars.append({"step": done, **means})
+                run.log_metrics({f"train/{name}": value for name, value in means.items()}, done)
+                line.report(done, means)
+            if done % config.training.evaluate_every == 0 or done == steps:
+                scores = _evaluate(config, method, data, device)
+                history.append(_history_entry(done, scores, data))
+                run.log_metrics(flat_metrics(scores), done)
+                line.evaluated(done, _val_accuracies(scores))
+                save(done)
+            elif interruption.requested:
+                save(done)
+            if interruption.requested and done < steps:
+                log.warning("interrupted after step %d; continue with --resume", done)
+                raise KeyboardInterrupt
+    line.close()
+    return history, scalars
+
+
+def _conclude(
+    config: Config,
+    method: Method,
+    data: TrainingData,
+    run: Run,
+    folder: RunFolder,
+    device: torch.device,
+    history: list[dict[str, Any]],
+    scalars: list[dict[str, float]],
+) -> TrainResult:
+    choice = choose(history, config.training, adapts=method.adapts)
+    log.info("selected step %d by %s", choice.step, choice.selected_by)
+    checkpoint = read_checkpoint(checkpoint_path(folder.checkpoints, choice.step))
+    method.load_state_dict(checkpoint.method)
+    chosen = next(entry for entry in history if entry["step"] == choice.step)
+    predictor = _predictor(config, method, data, device)
+    scores = score_network(predictor, data, seed=config.seed, bootstrap=_BOOTSTRAP)
+    info = bundle_info(config, method, data, run, scores)
+    if not folder.bundle.exists():  # a killed run may have come so far
+        write_bundle(Bundle(info, method.network), folder.bundle)
+    sentences = diagnose(chosen, scalars, data.preprocess, len(data.bad_images))
+    run.log_file(folder.write("diagnosis.json", sentences))
+    if data.bad_images:
+        run.log_file(folder.write("bad_images.json", data.bad_images))
+    record_pictures(run, predictor, data, config.seed)
+    run.log_folder(folder.bundle, "bundle")
+    metrics = flat_metrics(scores)
+    run.log_metrics({f"selected/{key}": value for key, value in metrics.items()}, choice.step)
+    run.log_tags({"selected_step": str(choice.step), "selected_by": choice.selected_by})
+    result = TrainResult(
+        run.run_id, str(folder.bundle), choice.step, choice.selected_by, metrics, sentences
+    )
+    folder.finish(result)
+    return result
+
+
+def _evaluate(config: Config, method: Method, data: TrainingData, device: torch.device) -> Scores:
+    images: Iterator[torch.Tensor] = target_batches(data, seed=config.seed, device=device)
+    method.settle(images)
+    scores = score_network(_predictor(config, method, data, device), data, seed=config.seed)
+    method.network.use_domain("mid")
+    method.train()
+    return scores
+
+
+def _predictor(
+    config: Config, method: Method, data: TrainingData, device: torch.device
+) -> Predictor:
+    info = bundle_info(config, method, data)
+    kind: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
+    return Predictor(Bundle(info, method.network), engine="torch", device=kind)
+
+
+def _history_entry(step: int, scores: Scores, data: TrainingData) -> dict[str, Any]:
+    entry = {key: value for key, value in asdict(scores).items() if key != "metrics"}
+    counts = [scores.metrics[f"val/{name}"] for name in data.mid_instruments]
+    total = sum(count["n"] for count in counts)
+    mid_accuracy = sum(count["accuracy"] * count["n"] for count in counts) / total
+    return {"step": step, "mid_accuracy": mid_accuracy, **entry}
+
+
+def _val_accuracies(scores: Scores) -> dict[str, float]:
+    return {
+        key.removeprefix("val/"): value["accuracy"]
+        for key, value in scores.metrics.items()
+        if key.startswith("val/")
+    }
+
+
+def _settle_device(asked: str) -> torch.device:
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise ModelError("training.device: cuda, but torch sees no CUDA device; use auto or cpu")
+    if asked == "cuda" or (asked == "auto" and torch.cuda.is_available()):
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def _autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    # On CPUs bf16 autocast is many times slower than fp32.
+    if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()

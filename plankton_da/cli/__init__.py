@@ -1,0 +1,79 @@
+"""The command line: parse, call one library function, print.
+
+Nothing heavy is imported here; each command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from plankton_da.cli.classify import classify
+from plankton_da.cli.demo import demo
+from plankton_da.cli.evaluate import evaluate
+from plankton_da.cli.manifest import manifest_app
+from plankton_da.cli.registry import promote, register
+from plankton_da.cli.train import init, list_known, train
+from plankton_da.errors import PlanktonDAError
+
+app = typer.Typer(
+    name="plankton-da",
+    help="Adapt plankton image classifiers to a new camera whose images nobody has labelled.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would double the time to --help
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.add_typer(manifest_app, name="manifest")
+app.command()(init)
+app.command()(train)
+app.command()(evaluate)
+app.command()(classify)
+app.command()(register)
+app.command()(promote)
+app.command("list")(list_known)
+
+
+def _print_versions(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        for package in ("plankton-da", "torch", "timm", "mlflow"):
+            typer.echo(f"{package} {version(package)}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_versions,
+            is_eager=True,
+            help="Versions of plankton-da, torch, timm and mlflow.",
+        ),
+    ] = False,
+) -> None:
+    import logging
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("plankton_da")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+
+
+def main() -> None:
+    """Run the command line; an error that the user can mend ends with its message and exit code."""
+    try:
+        app()
+    except PlanktonDAError as error:
+        typer.echo(f"plankton-da: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,92 @@
+"""``init``, ``train`` and ``list``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Kind(StrEnum):
+    """What ``list`` knows."""
+
+    METHODS = "methods"
+    INGESTS = "ingests"
+
+
+def init(
+    method: Annotated[str, typer.Argument(help="A method's name; see: plankton-da list methods")],
+    out: Annotated[Path, typer.Option(help="The YAML file to write.")],
+    mid: Annotated[
+        list[str] | None, typer.Option(help="Manifest of the labelled instrument.")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Manifest of the new instrument.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write a commented config with every option at its default."""
+    from plankton_da.config_text import config_text, write_config
+
+    text = config_text(method, mid=tuple(mid or ()), target=tuple(target or ()))
+    write_config(text, out, overwrite=overwrite)
+    typer.echo(f"wrote {out}; next: plankton-da train {out}")
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML config; write one with: plankton-da init")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key: training.steps=600"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in output_dir, or start it.")
+    ] = False,
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow tracking URI; the same as --set tracking.uri=...")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Train on two instruments, choose a model without target labels, write its bundle."""
+    import json
+    from dataclasses import asdict
+
+    from plankton_da.config import load_config
+
+    settings = [*(overrides or ()), *([f"tracking.uri={tracking_uri}"] if tracking_uri else ())]
+    loaded = load_config(config, settings)
+
+    from plankton_da.adaptation.training import train as run_training
+
+    result = run_training(loaded, resume=resume, progress=True)
+    if as_json:
+        typer.echo(json.dumps(asdict(result), indent=2, ensure_ascii=False))
+        return
+    from plankton_da.adaptation.summary import summary
+
+    typer.echo(summary(result))
+
+
+def list_known(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """List the methods or the formats that this version knows."""
+    import json
+
+    if kind is Kind.METHODS:
+        from plankton_da.config import method_summaries
+
+        known = method_summaries()
+    else:
+        from plankton_da.manifests.ingest import INGESTS
+
+        known = {name: ingest.SUMMARY for name, ingest in INGESTS.items()}
+    if as_json:
+        rows = [{"name": name, "summary": text} for name, text in known.items()]
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for name, text in known.items():
+        typer.echo(f"{name:14} {text}")

@@ -1,0 +1,109 @@
+"""A config as commented YAML: what ``init`` writes and ``configs/`` holds."""
+
+from __future__ import annotations
+
+import io
+import os
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from plankton_da.config import Paths, method_configs, parse_config, suggest
+from plankton_da.errors import ConfigError, OutputError
+
+_WIDTH = 100
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "source_only": {},
+    "adabn": {},
+    # The article's objective has no layer between backbone and classifier.
+    "dann": {"model": {"bottleneck_dim": 0}},
+}
+"""method -> what its config sets other than the defaults"""
+
+
+def config_text(method: str, *, mid: Paths | None = None, target: Paths | None = None) -> str:
+    """A commented YAML config for ``method``, every key with its default and what it means.
+
+    Raises
+    ------
+    ConfigError
+        No such method.
+    """
+    if method not in method_configs():
+        raise ConfigError(
+            f"no method named {method}{suggest(method, list(method_configs()))}; "
+            f"known: {', '.join(method_configs())}"
+        )
+    raw = {
+        "output_dir": f"runs/{method}",
+        "method": {"name": method},
+        **PRESETS[method],
+        "data": {
+            "mid": mid or ("data_manifests/mid.csv",),
+            "target": target or ("data_manifests/target.csv",),
+        },
+    }
+    config = parse_config(raw)
+    summary = " ".join((method_configs()[method].__doc__ or "").split())
+    lines = [
+        *(f"# {line}" for line in textwrap.wrap(f"{method}: {summary}", _WIDTH - 2)),
+        f"# Train with: plankton-da train THIS.yaml --set output_dir=runs/{method}",
+        "",
+        *_section(config, 0),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _section(section: BaseModel, depth: int) -> Iterator[str]:
+    indent = "  " * depth
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        words = " ".join((field.description or "").split())
+        yield from textwrap.wrap(
+            words, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   "
+        )
+        if isinstance(value, BaseModel):
+            yield f"{indent}{name}:"
+            yield from _section(value, depth + 1)
+        else:
+            yield f"{indent}{name}: {_scalar(value)}"
+        if depth == 0:
+            yield ""
+
+
+def _scalar(value: object) -> str:
+    from ruamel.yaml import YAML
+
+    if isinstance(value, Mapping):
+        value = {key: item.model_dump(mode="json") for key, item in value.items()}
+    if isinstance(value, tuple):
+        value = list(value)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = True
+    yaml.width = 4096
+    stream = io.StringIO()
+    yaml.dump(value, stream)
+    return stream.getvalue().removesuffix("...\n").strip()
+
+
+def write_config(text: str, path: Path, *, overwrite: bool = False) -> None:
+    """Write a config file.
+
+    Raises
+    ------
+    OutputError
+        The file exists and ``overwrite`` is off, or cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already; give another --out, or --overwrite")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error}") from error
