@@ -36,7 +36,7 @@ def draw_confusion(matrix: ArrayLike, classes: Sequence[str], title: str) -> byt
     shares = counts / np.maximum(totals, 1)[:, None]
 
     side = 3.0 + 0.42 * min(len(classes), 60)  # inches
-    figure = new_figure(side, side)
+    figure = new_figure(side + 2, side)
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.7, label="share of the true class")
