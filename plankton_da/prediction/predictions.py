@@ -75,12 +75,12 @@ def prediction_rows(
     errors
         ``code: words`` for an image that failed, else the empty string.
     thresholds
-        class -> least score; below it ``label`` is ``unclassified``. A class that is absent has none.
+        class -> least score; below it ``label`` is ``unclassified``. An absent class has none.
 
     Returns
     -------
-    DataFrame with the columns of ``prediction_columns``: text, and float32 scores (NaN where failed).
-    Equal scores rank in the order of ``classes``.
+    DataFrame with the columns of ``prediction_columns``: text, and float32 scores (NaN where
+    failed). Equal scores rank in the order of ``classes``.
 
     Raises
     ------

@@ -94,7 +94,7 @@ class Predictor:
 
     @property
     def default_instrument(self) -> str:
-        """The instrument of an image of which nothing else is known: the bundle's (first) target."""
+        """What took an image of which nothing is known: the bundle's (first) target."""
         return self.info.target_instruments[0]
 
     def probabilities(self, pixels: NDArray[np.uint8], instrument: str) -> NDArray[np.float32]:

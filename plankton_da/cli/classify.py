@@ -1,0 +1,105 @@
+"""``plankton-da classify``."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class EngineName(StrEnum):
+    """Values of ``--engine``."""
+
+    auto = "auto"
+    onnx = "onnx"
+    torch = "torch"
+
+
+class DeviceName(StrEnum):
+    """Values of ``--device``."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def classify(
+    bundle: Annotated[
+        str,
+        typer.Argument(
+            help="A bundle's folder, models:/NAME@alias, models:/NAME/3 or runs:/ID/bundle."
+        ),
+    ],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...", help="Folders (with all below), images, manifests, zips."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The result: P.csv or P.parquet.")],
+    engine: Annotated[
+        EngineName, typer.Option(help="auto: ONNX Runtime on the CPU, torch on CUDA.")
+    ] = EngineName.auto,
+    instrument: Annotated[
+        str | None,
+        typer.Option(
+            help="The camera of all images (default: the manifest's, or the bundle's target).",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[DeviceName, typer.Option(help="Where torch runs.")] = DeviceName.auto,
+    top_k: Annotated[
+        int, typer.Option("--top-k", min=1, help="Also the next best labels: label_2, score_2, ...")
+    ] = 1,
+    all_scores: Annotated[
+        bool, typer.Option("--all-scores", help="Also one column p_<class> per class.")
+    ] = False,
+    sort_into: Annotated[
+        Path | None,
+        typer.Option(help="Also copy the images into this folder, one sub-folder per label."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin anew, replacing what --out holds.")
+    ] = False,
+    allow_failures: Annotated[
+        bool, typer.Option("--allow-failures", help="Exit code 0 also when images failed.")
+    ] = False,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            help="MLflow server that models:/ and runs:/ are looked up on.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Classify images: one row each in --out, failures included.
+
+    The same command again goes on where the last one ended, and classifies what is new or changed.
+    Exit code 5: all is written, but some images failed (column error says why).
+    """
+    from plankton_da.errors import SomeImagesFailed
+    from plankton_da.prediction.folder import classify as classify_inputs
+    from plankton_da.tracking.registry import resolve_bundle
+
+    summary = classify_inputs(
+        resolve_bundle(bundle, tracking_uri),
+        inputs,
+        out,
+        engine=engine.value,
+        device=device.value,
+        instrument=instrument,
+        top_k=top_k,
+        all_scores=all_scores,
+        sort_into=sort_into,
+        overwrite=overwrite,
+        bundle_uri=bundle,
+    )
+    typer.echo(json.dumps(summary.to_json(), ensure_ascii=False) if as_json else summary.words())
+    if summary.failed and not allow_failures:
+        raise SomeImagesFailed(
+            f"{summary.failed:,} of {summary.images:,} images failed; the column error of "
+            f"{summary.out} says why (--allow-failures makes this exit code 0)"
+        )

@@ -1,0 +1,97 @@
+"""The end of a run: is the result still ours and still true, and if not, writing it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from plankton_da.errors import OutputError
+from plankton_da.prediction.files import explained, replace_file, sha256_of
+from plankton_da.prediction.inputs import Inputs
+from plankton_da.prediction.ledger import Ledger
+from plankton_da.prediction.order import Order
+from plankton_da.prediction.result import Tally, write_result
+
+log = logging.getLogger(__name__)
+
+_FINISHED = "finished.json"
+_INPUTS = "inputs.json"
+
+
+def run_file_of(out: Path) -> Path:
+    """Where it stands how ``out`` came to be: ``P.run.json`` for ``P.csv``."""
+    return out.with_suffix(".run.json")
+
+
+def claim(out: Path, ledger: Ledger, inputs: Inputs, *, overwrite: bool) -> None:
+    """Make sure that ``out`` may be written for these inputs.
+
+    Raises
+    ------
+    OutputError
+        ``out`` is there and this ledger did not write it (unless ``overwrite``), or it holds rows
+        of an INPUT that is not named now.
+    """
+    there = _sha256(out)
+    note = ledger.read_note(_FINISHED) or {}
+    if overwrite:
+        # remembered, so that the same command without --overwrite can go on with it
+        ledger.write_note(_FINISHED, {"sha256": None, "earlier": there})
+    elif there is not None and there not in (note.get("sha256"), note.get("earlier")):
+        found = "was changed since it was written" if note else "is there and not from this command"
+        raise OutputError(
+            f"{out} {found}; move it away, give another --out, or --overwrite to begin anew"
+        )
+    left_out = set(ledger.read_note(_INPUTS) or ()) - set(inputs.names)
+    if left_out and len(ledger):
+        raise OutputError(
+            f"{out} holds rows of INPUTs that are not named now: "
+            f"{', '.join(sorted(left_out)[:20])}; name them too, give another --out, or "
+            f"--overwrite to begin anew"
+        )
+    ledger.write_note(_INPUTS, list(inputs.names))
+
+
+def finish(out: Path, ledger: Ledger, order: Order, about: Mapping[str, Any]) -> Tally:
+    """Write the result and its ``run.json``, unless the result there is the same already.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written; an older result is untouched.
+    """
+    note = ledger.read_note(_FINISHED) or {}
+    there = _sha256(out)
+    if there is not None and there == note.get("sha256") and note["digest"] == order.digest():
+        return Tally(note["images"], Counter(note["labels"]), Counter(note["errors"]))
+    gone = note.get("images", 0) - order.finished_before
+    if gone > 0:
+        log.info("%d rows of the earlier result are of images that are gone or changed", gone)
+
+    def before(sha256: str, tally: Tally) -> None:
+        counts = {
+            "images": tally.images,
+            "labels": dict(tally.labels.most_common()),
+            "errors": dict(tally.errors.most_common()),
+        }
+        content = {**about, "sha256": sha256, **counts, "runs": ledger.made}
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        replace_file(run_file_of(out), text.encode())
+        # both are ours, whichever is there if the process ends between the two replacements
+        written = {"sha256": sha256, "earlier": there, "digest": order.digest(), **counts}
+        ledger.write_note(_FINISHED, written)
+
+    return write_result(out, order.tables(), before)
+
+
+def _sha256(path: Path) -> str | None:
+    if path.is_dir():
+        raise OutputError(f"--out {path} is a folder; name a file in it, such as {path}/P.csv")
+    if not path.exists():
+        return None
+    with explained(path):
+        return sha256_of(path)

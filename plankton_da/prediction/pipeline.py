@@ -1,0 +1,91 @@
+"""Decoding in threads while the model works."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plankton_da.errors import ImageError
+from plankton_da.images.preprocess import Preprocess
+from plankton_da.images.refs import open_image
+from plankton_da.prediction.inputs import Item
+from plankton_da.prediction.predictor import Predictor, available_cores
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive items and what became of them."""
+
+    items: Sequence[Item]
+    probabilities: NDArray[np.float32]
+    """(B, K); a row of NaN where the image failed"""
+    errors: list[str]
+    """``code: words``, or '' where it did not"""
+
+
+_Pixels = NDArray[np.uint8]
+
+
+def classify_items(items: Iterator[Item], predictor: Predictor, root: Path) -> Iterator[Batch]:
+    """Classify a stream of items in batches of ``predictor.batch_size``, in order.
+
+    A batch is so many *consecutive items*, whether or not they can be read: what an image shares a
+    batch with does not depend on where an earlier run was stopped. At most a few batches of decoded
+    images are held, and as many images being decoded as there are cores.
+    """
+    cores = available_cores()
+    ahead: deque[tuple[list[Item], Future[list[_Pixels | ImageError]]]] = deque()
+    pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+    try:
+        more = True
+        while more or ahead:
+            while more and len(ahead) < 2 * cores + 2:
+                batch = list(islice(items, predictor.batch_size))
+                more = len(batch) == predictor.batch_size
+                if batch:
+                    future = pool.submit(_decode, batch, predictor.preprocess, root)
+                    ahead.append((batch, future))
+            if ahead:
+                batch, future = ahead.popleft()
+                yield _predict(batch, future.result(), predictor)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _decode(
+    items: Sequence[Item], preprocess: Preprocess, root: Path
+) -> list[_Pixels | ImageError]:
+    return [_pixels(item, preprocess, root) for item in items]
+
+
+def _pixels(item: Item, preprocess: Preprocess, root: Path) -> _Pixels | ImageError:
+    if item.problem is not None:
+        return item.problem
+    try:
+        return preprocess(open_image(item.image, root), item.instrument)
+    except ImageError as error:
+        return error
+    except MemoryError:
+        return ImageError("too_large", "not enough memory to decode it")
+
+
+def _predict(
+    items: Sequence[Item], decoded: Sequence[_Pixels | ImageError], predictor: Predictor
+) -> Batch:
+    probabilities = np.full((len(items), len(predictor.classes)), np.nan, np.float32)
+    errors = [str(pixels) if isinstance(pixels, ImageError) else "" for pixels in decoded]
+    places: dict[str, list[int]] = {}
+    for place, item in enumerate(items):
+        if not errors[place]:
+            places.setdefault(item.instrument, []).append(place)
+    for instrument, chosen in places.items():
+        stack = np.stack([np.asarray(decoded[place]) for place in chosen])  # (n, H, W, C)
+        probabilities[chosen] = predictor.probabilities(stack, instrument)
+    return Batch(items, probabilities, errors)
