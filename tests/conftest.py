@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -20,8 +21,86 @@ def shared_data() -> Path:
     named = os.environ.get("PLANKTON_DA_TEST_DATA")
     folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
     if not (folder / "isiis_pwspc" / "all.csv").is_file():
-        words = f"no real test data at {folder}; set PLANKTON_DA_TEST_DATA to the folder that has them"
+        words = (
+            f"no real test data at {folder}; set PLANKTON_DA_TEST_DATA to the folder that has them"
+        )
         if os.environ.get("PLANKTON_DA_REQUIRE_TEST_DATA"):
             pytest.fail(words)
         pytest.skip(words)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def draw() -> Callable[[Path, int], Path]:
+    """Writes a small gray picture (a bright blob on dark) that ``seed`` decides; returns its path."""
+    import numpy as np
+    from PIL import Image
+
+    def write(path: Path, seed: int) -> Path:
+        rng = np.random.default_rng(seed)
+        height, width = rng.integers(24, 60, 2)
+        pixels = rng.integers(0, 40, (height, width)).astype(np.uint8)
+        top, left, side = rng.integers(2, 20, 3)
+        pixels[top : top + side, left : left + side] = rng.integers(120, 255)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle's folder: random network, mid CAM1, target CAM2, three classes that all occur."""
+    import torch
+
+    from plankton_da.config import ModelConfig
+    from plankton_da.images.preprocess import InstrumentLook, Preprocess
+    from plankton_da.networks.backbone import Weights
+    from plankton_da.networks.bundle import Bundle, BundleInfo, write_bundle
+    from plankton_da.networks.classifier import build_network
+
+    preprocess = Preprocess(
+        image_size=32,
+        instruments={
+            "CAM1": InstrumentLook(),
+            "CAM2": InstrumentLook(invert=True, polarity="light_on_dark"),
+        },
+    )
+    info = BundleInfo(
+        backbone="test_resnet",
+        bottleneck_dim=16,
+        batch_norm="per_domain",
+        classes=("copepod", "medusa", "NA"),
+        preprocess=preprocess,
+        preprocess_hash=preprocess.hash(),
+        method="source_only",
+        temperature=1.5,
+        mid_instruments=("CAM1",),
+        target_instruments=("CAM2",),
+    )
+    network = build_network(
+        ModelConfig(backbone="test_resnet", pretrained="none", bottleneck_dim=16),
+        len(info.classes),
+        preprocess=preprocess,
+        domains=info.domains,
+        batch_norm=info.batch_norm,
+        weights=Weights("none"),
+    )
+    noise = torch.Generator().manual_seed(0)
+    for domain in ("mid", "target"):  # statistics of their own, as after training
+        network.use_domain(domain)
+        bright = 255 if domain == "mid" else 200
+        images = torch.randint(0, bright, (64, 1, 32, 32), generator=noise, dtype=torch.uint8)
+        images[:, :, 8:20, 8:20] //= torch.randint(1, 9, (64, 1, 1, 1), generator=noise).byte()
+        with torch.no_grad():
+            for _ in range(30):
+                network.train()(images)
+    network.eval()
+    with torch.no_grad():
+        logits = network(images)
+        network.head.weight *= 0.3 / logits.std(dim=0)[:, None]
+        network.head.bias.copy_(-network(images).mean(dim=0) + network.head.bias)
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    write_bundle(Bundle(info, network), folder)
     return folder
