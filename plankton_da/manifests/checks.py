@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from plankton_da.errors import ManifestError
 from plankton_da.manifests.class_rules import (
     LEARNT,
     distinct_labels,
@@ -19,12 +20,22 @@ from plankton_da.manifests.class_rules import (
 )
 from plankton_da.manifests.columns import arrow_of, column_of, encode
 from plankton_da.manifests.decoding import decode_images
+from plankton_da.manifests.pairs import check_pair
 from plankton_da.manifests.presence import missing_images
-from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems
+from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems, problem_lines
 from plankton_da.manifests.reading import RawTable, read_table
 from plankton_da.manifests.rules import problems_at, value_problems
-from plankton_da.manifests.table import Manifest, fingerprint_of
+from plankton_da.manifests.table import fingerprint_of
 from plankton_da.manifests.taxonomy import apply_taxonomy, read_taxonomy, unmapped
+
+__all__ = [
+    "CheckReport",
+    "CheckReports",
+    "check_manifest",
+    "check_manifests",
+    "check_pair",
+    "count_rows",
+]
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,42 @@ class CheckReport:
             "problems": [asdict(problem) for problem in self.problems],
             "counts": self.counts.to_dict(orient="records"),
         }
+
+
+@dataclass(frozen=True)
+class CheckReports:
+    """Reports of several manifests."""
+
+    reports: tuple[CheckReport, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing is wrong with any."""
+        return all(report.ok for report in self.reports)
+
+    def as_json(self) -> dict[str, Any]:
+        """All reports as one JSON object."""
+        return {"ok": self.ok, "files": [report.as_json() for report in self.reports]}
+
+    def raise_if_not_ok(self) -> None:
+        """Raise a ``ManifestError`` that lists every problem of every file."""
+        lines = []
+        for report in self.reports:
+            lines.extend(problem_lines(report.problems, report.totals))
+        if lines:
+            raise ManifestError("\n".join(lines))
+
+
+def check_manifests(
+    paths: Sequence[Path | str],
+    open_images: bool = False,
+    taxonomy: Path | str | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> CheckReports:
+    """``check_manifest`` of each file."""
+    options = (open_images, taxonomy, workers, progress)
+    return CheckReports(tuple(check_manifest(path, *options) for path in paths))
 
 
 def check_manifest(
@@ -119,73 +166,6 @@ def count_rows(table: pd.DataFrame) -> pd.DataFrame:
     _, first, counts = np.unique(keys, return_index=True, return_counts=True)
     rows = {name: column_of(table, name).iloc[first] for name in names}
     return pd.DataFrame({**rows, "n": counts}).sort_values(names, ignore_index=True)
-
-
-def check_pair(
-    mid: Manifest | Sequence[Manifest], target: Manifest | Sequence[Manifest]
-) -> Problems:
-    """Every reason why mid and target cannot be trained on together.
-
-    Labels are to be mapped by the taxonomy already. ``check_pair(mid, target).raise_if_any()``
-    raises a ``ManifestError`` that lists them all.
-    """
-    mids = [mid] if isinstance(mid, Manifest) else list(mid)
-    targets = [target] if isinstance(target, Manifest) else list(target)
-    problems = Problems()
-    mid_file = ", ".join(_name(manifest) for manifest in mids)
-    target_file = ", ".join(_name(manifest) for manifest in targets)
-    where_mid = {name: _name(manifest) for manifest in mids for name in manifest.instruments}
-    for manifest in targets:
-        for name in manifest.instruments:
-            if name in where_mid:
-                words = (
-                    f"the target's instrument {name!r} is mid's too ({where_mid[name]}); they are "
-                    "two cameras, with two names: build one of them again with --instrument"
-                )
-                problems.add([_whole(_name(manifest), "instrument", "same_instrument", words)])
-    table = pd.concat([_label_columns(manifest) for manifest in mids], ignore_index=True)
-    problems.extend(_mid_problems(mid_file, table))
-    if not any(len(manifest.rows(LEARNT)) for manifest in targets):
-        words = "no row to adapt to: all rows are in val or test; leave some in train"
-        problems.add([_whole(target_file, "split", "empty_train", words)])
-    return problems
-
-
-def _mid_problems(file: str, table: pd.DataFrame) -> Problems:
-    problems = Problems()
-    learnt = table["split"].isin(LEARNT)
-    if not learnt.any():
-        words = "no row to learn from: all rows are in val or test; leave some in train"
-        problems.add([_whole(file, "split", "empty_train", words)])
-    elif not table["split"].isin(("val", "")).any():
-        words = (
-            "no row to choose the model by: none is in val; leave the split of some empty (15% of "
-            "those become val) or divide again: plankton-da manifest split"
-        )
-        problems.add([_whole(file, "split", "empty_val", words)])
-    labels = distinct_labels(table)
-    if len(labels) == 1:
-        problems.add([_whole(file, "label", "one_class", words_one_class(labels[0]))])
-    bare = int(((table["label"] == "") & table["split"].isin((*LEARNT, "val"))).sum())
-    if bare:
-        words = f"{bare} row(s) of train or val have no label; label them or leave them out"
-        problems.add([_whole(file, "label", "unlabelled", words)])
-    for label, rows, _ in only_in_val(table):
-        words = words_only_in_val(label, rows)
-        problems.add([_whole(file, "label", "label_only_in_val", words)])
-    return problems
-
-
-def _name(manifest: Manifest) -> str:
-    return str(manifest.path or manifest.root)
-
-
-def _label_columns(manifest: Manifest) -> pd.DataFrame:
-    return pd.DataFrame({name: manifest.column(name) for name in ("label", "split")})
-
-
-def _whole(file: str, column: str, code: str, words: str) -> Problem:
-    return Problem(file, None, column, code, words)
 
 
 def _unknown_labels(path: Path, raw: RawTable, classes: dict[str, str]) -> Problems:

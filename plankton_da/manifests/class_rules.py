@@ -17,7 +17,7 @@ def only_in_val(table: pd.DataFrame) -> list[tuple[str, int, int]]:
     labels = encode(column_of(table, "label"))
     split = column_of(table, "split")
     count = len(labels.values)
-    learnt = _rows_of(labels.codes, split.isin(LEARNT), count)
+    learnt = _rows_of(labels.codes, np.asarray(split.isin(LEARNT), dtype=bool), count)
     in_val = np.asarray(split == "val", dtype=bool)
     val = _rows_of(labels.codes, in_val & ~labels.is_empty(), count)
     found = []
@@ -27,8 +27,8 @@ def only_in_val(table: pd.DataFrame) -> list[tuple[str, int, int]]:
     return found
 
 
-def _rows_of(codes: NDArray[np.int32], where: pd.Series[bool], count: int) -> NDArray[np.int64]:
-    return np.bincount(codes[np.asarray(where, dtype=bool)], minlength=count)
+def _rows_of(codes: NDArray[np.int32], where: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
+    return np.bincount(codes[where], minlength=count)
 
 
 def words_only_in_val(label: str, rows: int) -> str:

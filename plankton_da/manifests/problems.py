@@ -26,13 +26,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        unit = "row" if self.file.lower().endswith(".parquet") else "line"
-        place = [self.file]
-        if self.line is not None:
-            place.append(f"{unit} {self.line}")
-        if self.column is not None:
-            place.append(f"column {self.column}")
-        return f"{', '.join(place)}: {self.message}"
+        return _line([self])
 
 
 @dataclass
@@ -73,11 +67,32 @@ class Problems:
 
 
 def problem_lines(problems: Sequence[Problem], totals: Mapping[str, int]) -> list[str]:
-    """One line per problem; of each code the first 20, then how many more there are."""
+    """The problems for people: of each code the first 20, then how many more there are.
+
+    Rows of which the same is to be said share a line.
+    """
     lines = []
     for code, total in totals.items():
-        shown = [str(problem) for problem in problems if problem.code == code][:SHOWN_PER_CODE]
-        lines.extend(shown)
-        if total > len(shown):
-            lines.append(f"... and {total - len(shown)} more: {code}")
+        same: dict[tuple[str, str | None, str], list[Problem]] = {}
+        for problem in problems:
+            if problem.code == code:
+                same.setdefault((problem.file, problem.column, problem.message), []).append(problem)
+        shown = [group[:SHOWN_PER_CODE] for group in same.values()][:SHOWN_PER_CODE]
+        lines.extend(_line(group) for group in shown)
+        more = total - sum(len(group) for group in shown)
+        if more:
+            lines.append(f"... and {more} more: {code}")
     return lines
+
+
+def _line(same: Sequence[Problem]) -> str:
+    """One line for problems that differ in their place only."""
+    first = same[0]
+    place = [first.file]
+    numbers = [str(problem.line) for problem in same if problem.line is not None]
+    if numbers:
+        unit = "row" if first.file.lower().endswith(".parquet") else "line"
+        place.append(f"{unit}{'s' * (len(numbers) > 1)} {', '.join(numbers)}")
+    if first.column is not None:
+        place.append(f"column {first.column}")
+    return f"{', '.join(place)}: {first.message}"

@@ -14,6 +14,7 @@ from plankton_da.manifests.columns import OPTIONAL, REQUIRED, SPLITS, arrow_of, 
 from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems
 from plankton_da.manifests.reading import RawTable
 
+_NEEDED = "the value is empty; every row needs one"
 _POSITIVE_NUMBER = r"^\s*\+?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
@@ -30,7 +31,7 @@ def value_problems(path: Path, raw: RawTable) -> Problems:
     for name in REQUIRED:
         if name in table.columns:
             empty = np.asarray(column_of(table, name) == "", dtype=bool)
-            problems.extend(problems_at(path, raw, empty, name, "empty_value", _needed))
+            problems.extend(problems_at(path, raw, empty, name, "empty_value", _NEEDED))
     if "object_id" in table.columns:
         problems.extend(_duplicate_ids(path, raw))
     if "split" in table.columns:
@@ -49,21 +50,24 @@ def problems_at(
     where: NDArray[np.bool_] | NDArray[np.intp],
     column: str | None,
     code: str,
-    words: Callable[[int], str],
+    words: Callable[[int], str] | str,
+    keep: int = KEPT_PER_CODE,
 ) -> Problems:
     """A problem of one code for each row of ``where`` (a mask or row numbers); all are counted."""
     rows = np.flatnonzero(where) if where.dtype == np.bool_ else where
     problems = Problems()
     kept = (
-        Problem(str(path), raw.lines.of(int(row)), column, code, words(int(row)))
-        for row in rows[:KEPT_PER_CODE]
+        Problem(
+            str(path),
+            raw.lines.of(int(row)),
+            column,
+            code,
+            words if isinstance(words, str) else words(int(row)),
+        )
+        for row in rows[:keep]
     )
     problems.add(kept, total=len(rows))
     return problems
-
-
-def _needed(row: int) -> str:
-    return "the value is empty; every row needs one"
 
 
 def _missing_columns(path: Path, found: list[str]) -> list[Problem]:
@@ -100,14 +104,16 @@ def _duplicate_ids(path: Path, raw: RawTable) -> Problems:
 
 def _unknown_splits(path: Path, raw: RawTable) -> Problems:
     splits = encode(raw.table["split"])
-    known = [value in (*SPLITS, "") for value in splits.values.to_pylist()]
-    unknown = ~np.array(known, dtype=bool)[splits.codes]
-
-    def words(row: int) -> str:
-        near = suggest(splits.value(row).strip().lower(), SPLITS)
-        return f"a split is {', '.join(SPLITS)} or empty; found {splits.value(row)!r}{near}"
-
-    return problems_at(path, raw, unknown, "split", "unknown_split", words)
+    values = splits.values.to_pylist()
+    unknown = [code for code, value in enumerate(values) if value not in (*SPLITS, "")]
+    problems = Problems()
+    for code in unknown:  # one after the other, so that none hides the others
+        near = suggest(values[code].strip().lower(), SPLITS)
+        words = f"a split is {', '.join(SPLITS)} or empty; found {values[code]!r}{near}"
+        rows = np.flatnonzero(splits.codes == code)
+        keep = max(KEPT_PER_CODE // len(unknown), 1)
+        problems.extend(problems_at(path, raw, rows, "split", "unknown_split", words, keep))
+    return problems
 
 
 def _crossings(path: Path, raw: RawTable, name: str) -> Problems:

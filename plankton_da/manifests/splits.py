@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from plankton_da.errors import DataError, UsageError
+from plankton_da.errors import UsageError
 from plankton_da.manifests.columns import SPLITS, TEXT, column_of, encode
 from plankton_da.manifests.group_placement import place_groups
 
@@ -38,7 +38,8 @@ def split_manifest(
     seed
         the same table and seed give the same division
     group
-        column whose equal values stay together ('' = a group of its own); None: no groups
+        column whose equal values stay together ('' = a group of its own); None, or a column that
+        the table lacks: no groups
 
     Returns
     -------
@@ -50,13 +51,8 @@ def split_manifest(
     ------
     UsageError
         Impossible ratios.
-    DataError
-        The table lacks the column ``group`` that was asked for.
     """
     shares = _shares(ratios)
-    if group is not None and group != "group" and group not in table.columns:
-        listed = ", ".join(table.columns)
-        raise DataError(f"--group {group}: the manifest has no such column; found: {listed}")
     labels = encode(column_of(table, "label"))
     codes = np.full(len(table), -1, dtype=np.int8)
     rng = np.random.default_rng(seed)

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from plankton_da.errors import OutputError
-from plankton_da.manifests.columns import OPTIONAL, REQUIRED, arrow_of, column_of
+from plankton_da.images.refs import ref_of
+from plankton_da.manifests.columns import OPTIONAL, REQUIRED, TEXT, arrow_of, column_of
 from plankton_da.manifests.problems import Problems
 from plankton_da.manifests.reading import SUFFIXES, as_text, read_table
 from plankton_da.manifests.rules import value_problems
@@ -29,6 +30,7 @@ __all__ = [
     "column_of",
     "fingerprint_of",
     "read_manifest",
+    "rebase_refs",
     "refuse_existing",
     "write_manifest",
 ]
@@ -148,6 +150,17 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raise OutputError if the file is there and may not be replaced."""
     if os.path.exists(path) and not overwrite:
         raise OutputError(f"{path}: exists already; add --overwrite or name another --out")
+
+
+def rebase_refs(images: pd.Series[str], old_root: Path, new_root: Path) -> pd.Series[str]:
+    """Refs relative to one folder as refs relative to another; absolute ones stay."""
+    way = ref_of(old_root, new_root)
+    if way == ".":
+        return images
+    refs = arrow_of(images)
+    absolute = pc.match_substring_regex(refs, r"^(/|\\|[A-Za-z]:[/\\])")
+    moved = pc.if_else(absolute, refs, _joined(way.rstrip("/"), refs, "/"))
+    return pd.Series(moved, index=images.index, name=images.name, dtype=TEXT)
 
 
 def _write_csv(table: pa.Table, stream: BinaryIO) -> None:

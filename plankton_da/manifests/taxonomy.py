@@ -66,7 +66,7 @@ def _check_rows(path: Path, raw: RawTable) -> None:
     twice = (classes.codes != classes.codes[first]) & ~empty
     raw.problems.extend(problems_at(path, raw, twice, "label", "two_classes", words))
     needed = "the label is empty; rows without a label stay as they are"
-    raw.problems.extend(problems_at(path, raw, empty, "label", "empty_value", lambda row: needed))
+    raw.problems.extend(problems_at(path, raw, empty, "label", "empty_value", needed))
 
 
 def apply_taxonomy(table: pd.DataFrame, taxonomy: dict[str, str]) -> pd.DataFrame:

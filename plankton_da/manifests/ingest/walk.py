@@ -1,0 +1,82 @@
+"""A walk through folders that says what it left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from plankton_da.images.refs import IMAGE_SUFFIXES
+
+_NOBODYS = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "@eadir"})
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"})
+
+
+class Walk:
+    """Finds image files; ``skipped`` are (path, why), ``hidden`` a count."""
+
+    def __init__(self) -> None:
+        self.skipped: list[tuple[str, str]] = []
+        self.hidden = 0
+        self._entered: dict[tuple[int, int], str] = {}
+
+    def image_files(self, top: Path) -> Iterator[tuple[str, list[str]]]:
+        """Each folder, as its path relative to ``top`` ('' for itself), and its image files.
+
+        Files and folders come in the order of their names' bytes; links to folders after all real
+        folders, so that what lies in a folder twice, really and by a link, is found in the real
+        one.
+        """
+        linked: list[str] = []
+        waiting = [""]
+        while waiting or linked:
+            below = waiting.pop() if waiting else linked.pop(0)
+            path = os.path.join(top, below)
+            if not self._enters(path):
+                continue
+            try:
+                with os.scandir(path) as entries:
+                    ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+            except OSError as error:
+                self.skipped.append((path, f"folder cannot be read: {error.strerror}"))
+                continue
+            names, folders = [], []
+            for entry in ordered:
+                inside = os.path.join(below, entry.name)
+                if entry.name.startswith(".") or entry.name.lower() in _NOBODYS:
+                    self.hidden += 1
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(inside)
+                elif entry.is_dir():
+                    linked.append(inside)
+                elif why := _no_image(entry):
+                    self.skipped.append((entry.path, why))
+                else:
+                    names.append(entry.name)
+            waiting.extend(reversed(folders))
+            if names:
+                yield below, names
+
+    def _enters(self, path: str) -> bool:
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            self.skipped.append((path, f"folder cannot be read: {error.strerror}"))
+            return False
+        key = (found.st_dev, found.st_ino)
+        if key in self._entered:
+            self.skipped.append((path, f"a link to {self._entered[key]}, which is listed already"))
+            return False
+        self._entered[key] = path
+        return True
+
+
+def _no_image(entry: os.DirEntry[str]) -> str | None:
+    if not entry.is_file():
+        return "a broken link" if entry.is_symlink() else "not a regular file"
+    suffix = os.path.splitext(entry.name)[1].lower()
+    if suffix in IMAGE_SUFFIXES:
+        return None
+    if suffix in _ARCHIVES:
+        return "an archive; unpack it first"
+    return f"not an image by its suffix {suffix!r}" if suffix else "a name without suffix"

@@ -1,0 +1,77 @@
+"""Counts of a manifest as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from plankton_da.manifests.checks import CheckReports, count_rows
+from plankton_da.manifests.columns import SPLITS
+from plankton_da.manifests.problems import SHOWN_PER_CODE
+
+
+def counts_table(counts: pd.DataFrame) -> str:
+    """A line per instrument and label, a column per split; ``counts`` as ``count_rows`` gives."""
+    if counts.empty:
+        return "no rows"
+    found = [name for name in (*SPLITS, "") if (counts["split"] == name).any()]
+    found += sorted(set(counts["split"].unique()) - set(found))
+    lines = [["instrument", "label", *(name or "no split" for name in found), "all"]]
+    for instrument, of_instrument in counts.groupby("instrument", sort=True):
+        for label, rows in of_instrument.groupby("label", sort=True):
+            name = printable(str(label)) or "(no label)"
+            lines.append([printable(str(instrument)), name, *_numbers(rows, found)])
+        lines.append([printable(str(instrument)), "all", *_numbers(of_instrument, found)])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(_aligned(line, widths) for line in lines)
+
+
+def printable(text: str) -> str:
+    """Line breaks and other control characters as escapes, so that a row stays a line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _numbers(rows: pd.DataFrame, splits: list[str]) -> list[str]:
+    counts = [int(rows.loc[rows["split"] == name, "n"].sum()) for name in splits]
+    return [str(count) for count in (*counts, sum(counts))]
+
+
+def _aligned(line: list[str], widths: list[int]) -> str:
+    names = [text.ljust(width) for text, width in zip(line[:2], widths[:2], strict=True)]
+    numbers = [text.rjust(width) for text, width in zip(line[2:], widths[2:], strict=True)]
+    return "  ".join([*names, *numbers])
+
+
+def check_summary(reports: CheckReports) -> str:
+    """What a check found, but for the problems themselves."""
+    parts = []
+    for report in reports.reports:
+        count = sum(report.totals.values())
+        verdict = "no problems" if report.ok else f"{count} problem(s)"
+        head = f"{printable(str(report.path))}: {report.rows} rows, {verdict}"
+        parts.append(f"{head}\n{counts_table(report.counts)}" if report.rows else head)
+    return "\n\n".join(parts)
+
+
+def build_summary(table: pd.DataFrame, out: Path) -> str:
+    """What was written."""
+    counts = counts_table(count_rows(table))
+    return f"{counts}\n\n{printable(str(out))}: {len(table)} rows written"
+
+
+def skipped_lines(skipped: Sequence[tuple[str, str]], hidden: int) -> list[str]:
+    """What was left out, and why: of each reason the first 20."""
+    by_reason: dict[str, list[str]] = {}
+    for path, why in skipped:
+        by_reason.setdefault(why, []).append(path)
+    lines: list[str] = []
+    for why, paths in by_reason.items():
+        shown = [printable(path) for path in paths[:SHOWN_PER_CODE]]
+        lines.extend(f"skipped {path}: {why}" for path in shown)
+        if len(paths) > len(shown):
+            lines.append(f"... and {len(paths) - len(shown)} more: {why}")
+    if skipped or hidden:
+        lines.append(f"skipped in all: {len(skipped)}, and {hidden} hidden files or folders")
+    return lines
