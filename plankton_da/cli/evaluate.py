@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from plankton_da.cli.classify import DeviceName, EngineName
 
 
 def evaluate(
@@ -19,7 +21,7 @@ def evaluate(
     ],
     manifests: Annotated[
         list[Path],
-        typer.Argument(metavar="M.csv...", help="Labelled manifests.", show_default=False),
+        typer.Argument(metavar="M.csv", help="Labelled manifests.", show_default=False),
     ],
     split: Annotated[
         str | None,
@@ -37,11 +39,9 @@ def evaluate(
         ),
     ] = None,
     engine: Annotated[
-        Literal["auto", "onnx", "torch"], typer.Option(help="What runs the network.")
-    ] = "auto",
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
-    ] = "auto",
+        EngineName, typer.Option(help="auto: ONNX Runtime on the CPU, torch on CUDA.")
+    ] = EngineName.auto,
+    device: Annotated[DeviceName, typer.Option(help="Where torch runs.")] = DeviceName.auto,
     tracking_uri: Annotated[
         str | None,
         typer.Option(
@@ -65,7 +65,8 @@ def evaluate(
     from plankton_da.tracking.registry import resolve_bundle
 
     tables = [read_manifest(path) for path in manifests]
-    predictor = Predictor.open(resolve_bundle(bundle, tracking_uri), engine=engine, device=device)
+    folder = resolve_bundle(bundle, tracking_uri)
+    predictor = Predictor.open(folder, engine=engine.value, device=device.value)
     document = score_bundle(predictor, tables, split, taxonomy, progress=True)
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
