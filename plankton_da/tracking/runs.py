@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from plankton_da.config import TrackingConfig
-from plankton_da.errors import TrackingError
+from plankton_da.errors import OutputError, TrackingError
 from plankton_da.tracking import server
 from plankton_da.tracking.datasets import dataset_input
 from plankton_da.tracking.names import clean_key
@@ -64,7 +65,10 @@ class Run(Protocol):
         """Store a file under the artifact folder ``folder``, over one of the same name."""
 
     def log_bytes(self, data: bytes, artifact_path: str) -> None:
-        """Store bytes as the artifact ``artifact_path``, such as ``confusion/PWSPC.png``."""
+        """Store bytes as the artifact ``artifact_path``, such as ``confusion/PWSPC.png``.
+
+        Characters that a metric's name may not have become ``_``.
+        """
 
     def log_folder(self, path: Path, artifact_path: str) -> None:
         """Store a folder's contents under the artifact folder ``artifact_path``."""
@@ -79,7 +83,10 @@ class Run(Protocol):
         """
 
     def finish(self, status: Status = "FINISHED") -> None:
-        """End the run."""
+        """End the run.
+
+        ``FAILED`` and ``KILLED`` never raise and never wait long: what ended the run is the news.
+        """
 
 
 def start_run(
@@ -198,7 +205,7 @@ class MlflowRun:
             self._client.log_artifact(self._id, str(path), folder)
 
     def log_bytes(self, data: bytes, artifact_path: str) -> None:
-        folder, _, name = artifact_path.rpartition("/")
+        folder, _, name = clean_key(artifact_path).rpartition("/")
         with tempfile.TemporaryDirectory(prefix="plankton_da-") as temporary:
             file = Path(temporary, name)
             file.write_bytes(data)
@@ -216,7 +223,12 @@ class MlflowRun:
             self._client.log_inputs(self._id, [described])
 
     def finish(self, status: Status = "FINISHED") -> None:
-        with server.talking_to(self._uri):
+        hurried = status != "FINISHED"
+        with (
+            contextlib.suppress(*((TrackingError, OutputError) if hurried else ())),
+            server.impatient() if hurried else contextlib.nullcontext(),
+            server.talking_to(self._uri),
+        ):
             self._client.set_terminated(self._id, status)
 
     def _logged_before(self, key: str) -> frozenset[int]:

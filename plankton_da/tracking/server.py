@@ -48,7 +48,7 @@ def connect(uri: str) -> MlflowClient:
         if is_database(uri):
             check_database(uri)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        with _impatient():
+        with impatient():
             client.search_experiments(max_results=1)
     return client
 
@@ -142,7 +142,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _impatient() -> Iterator[None]:
+def impatient() -> Iterator[None]:
     """One attempt of some seconds for HTTP calls, where MLflow would try for four minutes."""
     patience = {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
