@@ -71,7 +71,7 @@ def problem_lines(problems: Sequence[Problem], totals: Mapping[str, int]) -> lis
 
     Rows of which the same is to be said share a line.
     """
-    lines = []
+    lines: list[str] = []
     for code, total in totals.items():
         same: dict[tuple[str, str | None, str], list[Problem]] = {}
         for problem in problems:
