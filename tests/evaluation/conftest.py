@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from plankton_da.config import ModelConfig
 from plankton_da.demo.archive import DemoArchive, write_archive
-from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT
-from plankton_da.demo.drawing import TAXA
+from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT, darkfield, shadowgraph
+from plankton_da.demo.drawing import TAXA, draw_scene
 from plankton_da.images.preprocess import InstrumentLook, Preprocess
 from plankton_da.networks.bundle import Bundle, BundleInfo, write_bundle
 from plankton_da.networks.classifier import build_network
@@ -45,6 +48,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         batch_norm="per_domain",
         seed=1,
     )
+    for instrument, camera in ((MID_INSTRUMENT, shadowgraph), (TARGET_INSTRUMENT, darkfield)):
+        rng = np.random.default_rng(0)
+        pictures = [camera(draw_scene(taxon, rng), rng) for taxon in TAXA * 4]
+        pixels = np.stack([preprocess(Image.fromarray(p), instrument) for p in pictures])
+        network.use_instrument(instrument)
+        network.train()
+        with torch.no_grad():  # settles the statistics, lest every image get the same class
+            for _ in range(40):
+                network(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()))
     folder = tmp_path_factory.mktemp("bundle") / "bundle"
     return write_bundle(Bundle(info, network.eval()), folder, onnx=False)
 

@@ -44,8 +44,8 @@ def test_confusion_of_names_that_look_like_formulas_and_of_an_absent_class() -> 
 
 
 def test_confusion_of_many_classes_stays_a_picture_of_bounded_size() -> None:
-    png = draw_confusion(np.eye(150, dtype=int), [f"class {k}" for k in range(150)], "t")
-    assert max(_pixels(png).shape) < 4000
+    png = draw_confusion(np.eye(60, dtype=int), [f"class {k}" for k in range(60)], "t")
+    assert max(_pixels(png).shape) < 2900
 
 
 @pytest.mark.parametrize("matrix", [np.eye(3), np.ones((2, 3)), np.ones(2)])
@@ -71,8 +71,9 @@ def test_examples_colour_right_and_wrong(
 ) -> None:
     white = np.full((1, 16, 16, 1), 255, np.uint8)
     picture = _pixels(draw_examples(white, [label], [predicted], [0.5], "t"))
-    assert (abs(picture - [255, 0, 0]).sum(axis=2) < 30).any() == red
-    assert (abs(picture - [0, 128, 0]).sum(axis=2) < 30).any() == green
+    redness = picture[..., 0] - picture[..., 1]
+    assert (redness.max() > 40) == red
+    assert (redness.min() < -40) == green
 
 
 def test_examples_none_at_all() -> None:
@@ -81,7 +82,7 @@ def test_examples_none_at_all() -> None:
 
 def test_examples_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="uint8"):
-        draw_examples(np.zeros((1, 8, 8, 1), np.float32), ["a"], ["a"], [1.0], "t")  # type: ignore[arg-type]
+        draw_examples(np.zeros((1, 8, 8, 1), np.float32), ["a"], ["a"], [1.0], "t")
     with pytest.raises(ValueError, match="as many"):
         draw_examples(np.zeros((2, 8, 8, 1), np.uint8), ["a"], ["a"], [1.0], "t")
 
