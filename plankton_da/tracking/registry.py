@@ -26,7 +26,7 @@ from plankton_da.tracking.catalogue import (
     version_of,
 )
 from plankton_da.tracking.runs import find_or_create_experiment
-from plankton_da.tracking.server import connect, talking_to
+from plankton_da.tracking.server import as_default, connect, talking_to
 from plankton_da.tracking.uris import redact
 from plankton_da.tracking.uris import tracking_uri as settled_uri
 
@@ -81,11 +81,11 @@ def register(
     folder = resolve_bundle(str(bundle_folder), tracking_uri)
     info = _read_info(folder)
     client = connect(uri)
-    with talking_to(uri):
+    with talking_to(uri), as_default(uri):
         from plankton_da.tracking.served import log_bundle
 
         run_id = _run_of(client, uri, info, name)
-        model_id = log_bundle(client, uri, run_id, folder, info)
+        model_id = log_bundle(client, run_id, folder, info)
         _create_model(client, name)
         made = client.create_model_version(
             name, f"models:/{model_id}", run_id, tags=_provenance(folder, info), model_id=model_id

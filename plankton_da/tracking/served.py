@@ -7,7 +7,6 @@ import contextlib
 import importlib.metadata
 import io
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -44,9 +43,11 @@ _EXAMPLE_PNG = base64.b64decode(  # a dark ellipse on a light ground, 24 x 24 pi
 
 
 def log_bundle(
-    client: MlflowClient, uri: str, run_id: str, bundle_folder: Path, info: Mapping[str, Any]
+    client: MlflowClient, run_id: str, bundle_folder: Path, info: Mapping[str, Any]
 ) -> str:
     """Log the bundle as a model of the run, whose status and end stay as they were.
+
+    To be called within ``server.as_default``: MLflow knows no other way to log a model.
 
     Returns
     -------
@@ -64,7 +65,6 @@ def log_bundle(
     before = client.get_run(run_id).info
     with (
         tempfile.TemporaryDirectory(prefix="plankton_da-") as staging,
-        _fluent(uri),
         _captured() as complaints,
     ):
         bundle = Path(staging, "bundle")  # its name in the model, whatever the folder is called
@@ -122,26 +122,6 @@ def pinned_requirements() -> list[str]:
     return [
         f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS
     ]
-
-
-@contextlib.contextmanager
-def _fluent(uri: str) -> Iterator[None]:
-    """MLflow's global URIs for a while; setting them also sets the environment."""
-    import mlflow
-
-    tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    environment = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(tracking)
-        mlflow.set_registry_uri(registry)
-        if environment is None:
-            os.environ.pop("MLFLOW_TRACKING_URI", None)
-        else:
-            os.environ["MLFLOW_TRACKING_URI"] = environment
 
 
 @contextlib.contextmanager

@@ -87,6 +87,29 @@ def talking_to(uri: str) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def as_default(uri: str) -> Iterator[None]:
+    """MLflow's global tracking and registry URIs for a while (setting them sets the environment).
+
+    MLflow logs models by them, and looks models up by them even when a client has its own.
+    """
+    import mlflow
+
+    tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    environment = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(tracking)
+        mlflow.set_registry_uri(registry)
+        if environment is None:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+        else:
+            os.environ["MLFLOW_TRACKING_URI"] = environment
+
+
 def explain(uri: str, error: Exception) -> str:
     """What happened at ``uri`` and the ways out, in one message."""
     words = redact(_in_short(error))
