@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import threading
+import weakref
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -58,8 +59,12 @@ def _archive(path: Path, inner: tuple[str, ...]) -> zipfile.ZipFile:
         if key in _open:
             _open.move_to_end(key)
             return _open[key]
-    outer = _archive(path, inner[:-1]) if inner else None
-    opened = _open_zip(path if outer is None else _unpack(outer, inner[-1]), path, inner)
+    if inner:
+        unpacked = _unpack(_archive(path, inner[:-1]), inner[-1])
+        opened = _open_zip(unpacked, path, inner)
+        weakref.finalize(opened, unpacked.close)
+    else:
+        opened = _open_zip(path, path, inner)
     with _lock:
         _open[key] = opened
         while len(_open) > _KEPT_OPEN:
@@ -71,6 +76,8 @@ def _open_zip(source: Path | IO[bytes], path: Path, inner: tuple[str, ...]) -> z
     try:
         return zipfile.ZipFile(source)
     except _DAMAGE as error:
+        if not isinstance(source, Path):
+            source.close()
         name = "!".join((path.name, *inner))
         raise ImageError("archive_damaged", f"{name} is not a readable zip: {error}") from error
 
@@ -88,7 +95,7 @@ def _unpack(outer: zipfile.ZipFile, member: str) -> IO[bytes]:
         raise ImageError(
             "too_large", f"{member} has {info.file_size:,} bytes; at most {MAX_NESTED_BYTES:,}"
         )
-    unpacked = tempfile.TemporaryFile(prefix="plankton_da_")  # noqa: SIM115 (its ZipFile holds it)
+    unpacked = tempfile.TemporaryFile(prefix="plankton_da_")  # noqa: SIM115
     try:
         with outer.open(info) as file:
             shutil.copyfileobj(file, unpacked, 2**20)

@@ -118,7 +118,7 @@ def _instrument(image_size: int) -> list[Any]:
         A.RandomToneCurve(scale=0.2, p=0.3),
         A.RandomGamma(gamma_limit=(55, 180), p=0.3),
         A.RandomBrightnessContrast(
-            brightness_limit=(-0.15, 0.0), contrast_limit=(-0.4, 0.1), p=0.3
+            brightness_limit=(-0.1, 0.0), contrast_limit=(-0.3, 0.05), p=0.3
         ),
         A.GaussianBlur(blur_limit=0, sigma_limit=(0.3 * blur, 1.6 * blur), p=0.3),
         A.Downscale(

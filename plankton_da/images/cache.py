@@ -52,7 +52,8 @@ class PixelSource:
         self._demand_good(row)
         if self._stored is None:
             return self._decoder.read(int(row))
-        return self._stored.pixels[row].copy()
+        pixels: NDArray[np.uint8] = self._stored.pixels[row].copy()
+        return pixels
 
     def read_many(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """uint8 (B, H, W, C), the caller's own copy.
@@ -63,7 +64,8 @@ class PixelSource:
         for row in rows:
             self._demand_good(int(row))
         if self._stored is not None:
-            return np.take(self._stored.pixels, np.asarray(rows, np.int64), axis=0)
+            taken: NDArray[np.uint8] = self._stored.pixels[np.asarray(rows, np.int64)]
+            return taken
         pixels = np.empty((len(rows), *self._decoder.shape), np.uint8)
         for place, row in enumerate(rows):
             pixels[place] = self._decoder.read(int(row))

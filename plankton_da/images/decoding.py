@@ -119,11 +119,24 @@ def _is_cut(kind: str, file: IO[bytes], size: int) -> bool:
     if kind == "WEBP":
         return len(head) < 8 or int.from_bytes(head[4:8], "little") + 8 > size
     if kind == "TIFF":
-        order = "little" if head.startswith(b"II") else "big"
-        start = head[8:16] if head[2:4] in (b"+\x00", b"\x00+") else head[4:8]
-        return len(start) < 4 or int.from_bytes(start, order) + 2 > size  # type: ignore[arg-type]
+        return _lacks_directory(head, file, size)
     if kind in _END_MARKERS:
         file.seek(max(0, size - 4096))
         tail = file.read(4096)
         return _END_MARKERS[kind] not in (tail[-64:] if kind == "GIF" else tail)
     return False
+
+
+def _lacks_directory(head: bytes, file: IO[bytes], size: int) -> bool:
+    """Whether the first directory of a TIFF, often its last part, reaches beyond the file."""
+    order = "<" if head.startswith(b"II") else ">"
+    big = head[2:4] in (b"+\x00", b"\x00+")
+    offset, count, entry = (8, "Q", 20) if big else (4, "H", 12)
+    if len(head) < 16:
+        return True
+    (start,) = struct.unpack_from(order + ("Q" if big else "I"), head, offset)
+    if start + struct.calcsize(count) > size:
+        return True
+    file.seek(start)
+    (entries,) = struct.unpack(order + count, file.read(struct.calcsize(count)))
+    return bool(start + struct.calcsize(count) + entries * entry > size)
