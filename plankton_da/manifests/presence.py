@@ -61,7 +61,12 @@ def _look_in_folders(refs: pa.Array, root: Path) -> tuple[NDArray[np.bool_], NDA
 
 def _files_in(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
-        return [entry.name for entry in entries if entry.is_file() and _is_unicode(entry.name)]
+        return [entry.name for entry in entries if _is_file(entry) and _is_unicode(entry.name)]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    # of a link to itself, entry.is_file() raises
+    return os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()
 
 
 def _is_unicode(name: str) -> bool:

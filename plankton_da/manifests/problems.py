@@ -95,4 +95,9 @@ def _line(same: Sequence[Problem]) -> str:
         place.append(f"{unit}{'s' * (len(numbers) > 1)} {', '.join(numbers)}")
     if first.column is not None:
         place.append(f"column {first.column}")
-    return f"{', '.join(place)}: {first.message}"
+    return printable(f"{', '.join(place)}: {first.message}")
+
+
+def printable(text: str) -> str:
+    """Escapes for line breaks, control characters and bytes that are no text: one line it stays."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

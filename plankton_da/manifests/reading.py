@@ -157,16 +157,17 @@ def _parse(path: Path, header: list[str], bad_rows: list[int]) -> pa.Table:
 
 
 def _survey(path: Path) -> tuple[int, int, int]:
-    """Bytes, lines and quotation marks of a file."""
+    """Bytes, lines (ended by LF, CRLF or CR) and quotation marks of a file."""
     size = breaks = quotes = 0
-    last = b"\n"
+    last = b""
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             size += len(chunk)
-            breaks += chunk.count(b"\n")
+            breaks += chunk.count(b"\n") + chunk.count(b"\r") - chunk.count(b"\r\n")
+            breaks -= last == b"\r" and chunk.startswith(b"\n")
             quotes += chunk.count(b'"')
             last = chunk[-1:]
-    return size, breaks + (last != b"\n"), quotes
+    return size, breaks + (last not in b"\r\n"), quotes
 
 
 def _records(path: Path, strict: bool = False) -> Iterator[tuple[int, int, list[str]]]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from plankton_da.manifests.checks import CheckReports, count_rows
 from plankton_da.manifests.columns import SPLITS
-from plankton_da.manifests.problems import SHOWN_PER_CODE
+from plankton_da.manifests.problems import SHOWN_PER_CODE, printable
 
 
 def counts_table(counts: pd.DataFrame) -> str:
@@ -26,11 +26,6 @@ def counts_table(counts: pd.DataFrame) -> str:
         lines.append([printable(str(instrument)), "all", *_numbers(of_instrument, found)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(_aligned(line, widths) for line in lines)
-
-
-def printable(text: str) -> str:
-    """Line breaks and other control characters as escapes, so that a row stays a line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _numbers(rows: pd.DataFrame, splits: list[str]) -> list[str]:

@@ -70,7 +70,9 @@ def test_each_group_that_crosses_splits_is_named_once(tmp_path: Path) -> None:
         ("group_crosses_splits", 3, "group"),
         ("group_crosses_splits", 10, "group"),
     ]
-    with pytest.raises(ManifestError, match="group 'g1' is in split val here and in train in line 2"):
+    with pytest.raises(
+        ManifestError, match="group 'g1' is in split val here and in train in line 2"
+    ):
         read_manifest(tmp_path / "m.csv")
 
 

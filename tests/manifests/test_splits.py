@@ -133,7 +133,9 @@ def test_group_may_be_another_column_or_none() -> None:
     assert split_manifest(table, (1, 1, 1), 0, group=None).nunique() == 3
 
 
-@pytest.mark.parametrize("wrong", [(0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1), (float("inf"), 1, 1)])
+@pytest.mark.parametrize(
+    "wrong", [(0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1), (float("inf"), 1, 1)]
+)
 def test_impossible_ratios(wrong: tuple[float, float, float]) -> None:
     with pytest.raises(UsageError, match="70,15,15"):
         split_manifest(of_labels([3]), wrong, 0)
@@ -152,12 +154,17 @@ def test_mid_split_keeps_what_is_divided_and_divides_the_rest() -> None:
 
 
 def test_mid_split_without_the_column() -> None:
-    assert mid_split(of_labels([20]), 0)["split"].value_counts().to_dict() == {"train": 17, "val": 3}
+    assert mid_split(of_labels([20]), 0)["split"].value_counts().to_dict() == {
+        "train": 17,
+        "val": 3,
+    }
 
 
 @settings(max_examples=30, deadline=None)
 @given(grouped(), seeds, st.data())
-def test_mid_split_never_splits_a_group(table: pd.DataFrame, seed: int, data: st.DataObject) -> None:
+def test_mid_split_never_splits_a_group(
+    table: pd.DataFrame, seed: int, data: st.DataObject
+) -> None:
     names = table["group"].unique().tolist()
     known = {name: data.draw(st.sampled_from(["", *SPLITS])) for name in names if name}
     hidden = data.draw(st.lists(st.booleans(), min_size=len(table), max_size=len(table)))

@@ -32,7 +32,9 @@ def a_table(**columns: list[str]) -> pd.DataFrame:
 SMALL = a_table(object_id=["1", "2"], image=["a", "b"], instrument=["I", "J"], split=["", "val"])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(rows=st.lists(st.tuples(letters, letters, letters), min_size=1, max_size=6))
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_any_text_survives_a_round_trip(

@@ -19,11 +19,15 @@ def a_map(folder: Path, text: str) -> Path:
 
 
 def labels(*names: str) -> pd.DataFrame:
-    return pd.DataFrame({"object_id": [str(i) for i in range(len(names))], "label": names}, dtype=TEXT)
+    return pd.DataFrame(
+        {"object_id": [str(i) for i in range(len(names))], "label": names}, dtype=TEXT
+    )
 
 
 def test_labels_become_classes_and_empty_classes_drop_rows(tmp_path: Path) -> None:
-    path = a_map(tmp_path, "label,class,note\nNA,copepod,x\nCalanus,copepod,\nblob,,\n007,detritus,\n")
+    path = a_map(
+        tmp_path, "label,class,note\nNA,copepod,x\nCalanus,copepod,\nblob,,\n007,detritus,\n"
+    )
     taxonomy = read_taxonomy(path)
     assert taxonomy == {"NA": "copepod", "Calanus": "copepod", "blob": "", "007": "detritus"}
     mapped = apply_taxonomy(labels("Calanus", "blob", "007", "", "NA"), taxonomy)
@@ -38,7 +42,7 @@ def test_all_labels_that_the_map_lacks_are_named_with_the_lines_to_add() -> None
         apply_taxonomy(labels("b", "a", "c, d", "a"), {"a": "copepod"})
     text = str(caught.value)
     assert "lacks 2 label(s)" in text
-    assert text.splitlines()[1:] == ['  b,', '  "c, d",']
+    assert text.splitlines()[1:] == ["  b,", '  "c, d",']
     assert "copepod" in text.splitlines()[0]
 
 
@@ -58,7 +62,10 @@ def test_the_table_given_is_not_changed() -> None:
     [
         ("label\na\n", "line 1, column class"),
         ("name,class\na,b\n", "line 1, column label"),
-        ("label,class\na,x\nb,y\na,z\n", "line 4, column label: 'a' is mapped to 'z' here and to 'x'"),
+        (
+            "label,class\na,x\nb,y\na,z\n",
+            "line 4, column label: 'a' is mapped to 'z' here and to 'x'",
+        ),
         ("label,class\n,x\n", "line 2, column label: the label is empty"),
         ("label,class\n", "no rows"),
         ("", "empty"),

@@ -47,7 +47,7 @@ class Walk:
                     self.hidden += 1
                 elif entry.is_dir(follow_symlinks=False):
                     folders.append(inside)
-                elif entry.is_dir():
+                elif entry.is_symlink() and os.path.isdir(entry.path):
                     linked.append(inside)
                 elif why := _no_image(entry):
                     self.skipped.append((entry.path, why))
@@ -72,8 +72,13 @@ class Walk:
 
 
 def _no_image(entry: os.DirEntry[str]) -> str | None:
-    if not entry.is_file():
-        return "a broken link" if entry.is_symlink() else "not a regular file"
+    if entry.is_symlink():  # of a link to itself, entry.is_file() raises
+        if not os.path.exists(entry.path):
+            return "a broken link"
+        if not os.path.isfile(entry.path):
+            return "not a regular file"
+    elif not entry.is_file():
+        return "not a regular file"
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in IMAGE_SUFFIXES:
         return None

@@ -1,0 +1,188 @@
+"""Folders of image files as manifests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plankton_da.errors import ManifestError, OutputError, UsageError
+from plankton_da.images.refs import open_image
+from plankton_da.manifests.checks import check_manifest
+from plankton_da.manifests.ingest import INGESTS, IngestResult, build_manifest
+from plankton_da.manifests.ingest.folders import build
+from plankton_da.manifests.table import read_manifest
+
+Draw = Callable[[str], Path]
+
+
+def built(*inputs: Path, out: Path, labelled: bool = True) -> IngestResult:
+    return build(inputs, "IFCB", out, labelled=labelled)
+
+
+def test_a_sub_folder_is_a_label_however_deep(tmp_path: Path, draw: Draw) -> None:
+    for name in ("in/copepod/b.png", "in/copepod/2020/a.jpg", "in/NA/c.TIF"):
+        draw(name)
+    table = built(tmp_path / "in", out=tmp_path / "m.csv").table
+    assert table.to_dict("list") == {
+        "object_id": ["NA/c.TIF", "copepod/b.png", "copepod/2020/a.jpg"],
+        "image": ["in/NA/c.TIF", "in/copepod/b.png", "in/copepod/2020/a.jpg"],
+        "instrument": ["IFCB"] * 3,
+        "label": ["NA", "copepod", "copepod"],
+    }
+
+
+def test_unlabelled_folders_may_be_flat_or_nested(tmp_path: Path, draw: Draw) -> None:
+    draw("in/a.png")
+    draw("in/bin/b.png")
+    table = built(tmp_path / "in", out=tmp_path / "in" / "m.csv", labelled=False).table
+    assert table["object_id"].tolist() == ["a.png", "bin/b.png"]
+    assert table["image"].tolist() == ["a.png", "bin/b.png"]
+    assert "label" not in table.columns
+
+
+def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path, draw: Draw) -> None:
+    draw("in/a/x.png")
+    draw("in/flat.png")
+    for name in ("a/notes.txt", "a/README", "a/more.zip", ".DS_Store", "a/Thumbs.db", "a/._x.png"):
+        (tmp_path / "in" / name).touch()
+    (tmp_path / "in" / "a" / "gone.png").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "in" / "a" / "pipe.png")
+    draw("in/.hidden/y.png")
+    result = built(tmp_path / "in", out=tmp_path / "m.csv")
+    assert result.table["object_id"].tolist() == ["a/x.png"]
+    assert result.hidden == 4
+    reasons = {os.path.relpath(path, tmp_path / "in"): why for path, why in result.skipped}
+    assert {name: why.split()[0:3] for name, why in reasons.items()} == {
+        "a/notes.txt": ["not", "an", "image"],
+        "a/README": ["a", "name", "without"],
+        "a/more.zip": ["an", "archive;", "unpack"],
+        "a/gone.png": ["a", "broken", "link"],
+        "a/pipe.png": ["not", "a", "regular"],
+        "flat.png": ["lies", "in", "no"],
+    }
+
+
+def test_links_in_a_circle_end_and_each_folder_is_entered_once(tmp_path: Path, draw: Draw) -> None:
+    draw("in/b/x.png")
+    draw("elsewhere/y.png")
+    (tmp_path / "in" / "b" / "up").symlink_to("..")
+    (tmp_path / "in" / "a").symlink_to("b")
+    (tmp_path / "in" / "self").symlink_to("self")
+    (tmp_path / "in" / "c").symlink_to(tmp_path / "elsewhere")
+    result = built(tmp_path / "in", out=tmp_path / "m.csv")
+    assert result.table["object_id"].tolist() == ["b/x.png", "c/y.png"]
+    assert result.table["image"].tolist() == ["in/b/x.png", "in/c/y.png"]
+    names = sorted(os.path.relpath(path, tmp_path / "in") for path, _ in result.skipped)
+    assert names == ["a", "b/up", "self"]
+
+
+def test_several_inputs_have_ids_of_their_own(tmp_path: Path, draw: Draw) -> None:
+    draw("one/a/x.png")
+    draw("two/a/x.png")
+    table = built(tmp_path / "two", tmp_path / "one", out=tmp_path / "m.csv").table
+    assert table["object_id"].tolist() == ["two/a/x.png", "one/a/x.png"]
+    assert table["label"].tolist() == ["a", "a"]
+    draw("three/one/a/x.png")
+    with pytest.raises(UsageError, match="2 inputs are called 'one'"):
+        built(tmp_path / "one", tmp_path / "three" / "one", out=tmp_path / "m.csv")
+
+
+def test_strange_names_survive_to_the_open_image(tmp_path: Path, draw: Draw) -> None:
+    names = ["a,b.png", 'quo"te.png', "new\nline.png", "cr\r.png", "50%.png", "#1!.png", "%41.png"]
+    names += ["é.png", " blank .png", "NA.png", "007.png", "-x.png"]
+    for name in names:
+        draw(f"in/la,bel\n/{name}")
+    folder = os.fsencode(tmp_path / "in") + b"/la,bel\n/"
+    try:
+        os.rename(folder + b"NA.png", folder + b"\xff\xfe.png")
+        names[names.index("NA.png")] = "%FF%FE.png"
+    except OSError:
+        pass  # this file system takes UTF-8 names only
+    out = tmp_path / "elsewhere" / "m.csv"
+    build_manifest("folders", [tmp_path / "in"], "IFCB", out)
+    manifest = read_manifest(out)
+    assert sorted(manifest.table["object_id"]) == sorted(f"la,bel\n/{name}" for name in names)
+    assert set(manifest.table["label"]) == {"la,bel\n"}
+    for ref in manifest.table["image"]:
+        assert open_image(ref, manifest.root).size == (4, 3)
+    report = check_manifest(out, open_images=True)
+    assert report.totals == {"one_class": 1}
+
+
+def test_the_archive_may_be_moved_with_its_manifest(tmp_path: Path, draw: Draw) -> None:
+    draw("archive/in/a/x.png")
+    build_manifest("folders", [tmp_path / "archive" / "in"], "I", tmp_path / "archive" / "m.csv")
+    (tmp_path / "archive").rename(tmp_path / "moved")
+    manifest = read_manifest(tmp_path / "moved" / "m.csv")
+    assert open_image(manifest.table["image"][0], manifest.root).size == (4, 3)
+
+
+def test_the_manifests_folder_may_be_reached_by_a_link(tmp_path: Path, draw: Draw) -> None:
+    draw("data/in/a/x.png")
+    (tmp_path / "deep" / "deeper").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("deep/deeper")
+    build_manifest("folders", [tmp_path / "data" / "in"], "I", tmp_path / "link" / "m.csv")
+    manifest = read_manifest(tmp_path / "link" / "m.csv")
+    assert open_image(manifest.table["image"][0], manifest.root).size == (4, 3)
+
+
+def test_the_order_is_that_of_names(tmp_path: Path, draw: Draw) -> None:
+    names = ["B/1.png", "B/10.png", "B/2.png", "a/1.png", "a/b/1.png", "é/1.png"]
+    for name in reversed(names):
+        draw(f"in/{name}")
+    assert built(tmp_path / "in", out=tmp_path / "m.csv").table["object_id"].tolist() == names
+
+
+def test_nothing_is_overwritten_silently(tmp_path: Path, draw: Draw) -> None:
+    draw("in/a/x.png")
+    out = tmp_path / "m.csv"
+    out.write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        build_manifest("folders", [tmp_path / "in"], "I", out)
+    assert out.read_text() == "mine"
+    build_manifest("folders", [tmp_path / "in"], "I", out, overwrite=True)
+    assert len(read_manifest(out).table) == 1
+
+
+def test_nothing_found(tmp_path: Path, draw: Draw) -> None:
+    draw("in/flat.png")
+    out = tmp_path / "m.csv"
+    with pytest.raises(ManifestError, match="--unlabelled") as caught:
+        build_manifest("folders", [tmp_path / "in"], "I", out)
+    assert "expected DIR/<label>/<image>" in str(caught.value)
+    assert not out.exists()
+
+
+def test_impossible_requests(tmp_path: Path, draw: Draw) -> None:
+    file = draw("a/x.png")
+    out = tmp_path / "m.csv"
+    with pytest.raises(UsageError, match="not a folder"):
+        build_manifest("folders", [file], "I", out)
+    with pytest.raises(UsageError, match="no such folder"):
+        build_manifest("folders", [tmp_path / "absent"], "I", out)
+    with pytest.raises(UsageError, match="did you mean folders"):
+        build_manifest("folder", [tmp_path], "I", out)
+    with pytest.raises(UsageError, match="--instrument"):
+        build_manifest("folders", [tmp_path], " ", out)
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, draw: Draw) -> None:
+    draw("in/a/x.png")
+    draw("in/secret/y.png")
+    (tmp_path / "in" / "secret").chmod(0)
+    try:
+        if os.access(tmp_path / "in" / "secret", os.R_OK):
+            pytest.skip("this user may read everything")
+        result = built(tmp_path / "in", out=tmp_path / "m.csv")
+    finally:
+        (tmp_path / "in" / "secret").chmod(0o755)
+    assert [why for _, why in result.skipped] == ["folder cannot be read: Permission denied"]
+
+
+@pytest.mark.parametrize("name", INGESTS)
+def test_every_format_says_what_it_is(name: str) -> None:
+    assert INGESTS[name].SUMMARY
+    assert "\n" not in INGESTS[name].SUMMARY
