@@ -46,14 +46,16 @@ def claim(out: Path, ledger: Ledger, inputs: Inputs, *, overwrite: bool) -> None
         raise OutputError(
             f"{out} {found}; move it away, give another --out, or --overwrite to begin anew"
         )
-    left_out = set(ledger.read_note(_INPUTS) or ()) - set(inputs.names)
+    earlier = ledger.read_note(_INPUTS) or []
+    left_out = set(earlier) - set(inputs.names)
     if left_out and len(ledger):
         raise OutputError(
             f"{out} holds rows of INPUTs that are not named now: "
             f"{', '.join(sorted(left_out)[:20])}; name them too, give another --out, or "
             f"--overwrite to begin anew"
         )
-    ledger.write_note(_INPUTS, list(inputs.names))
+    if earlier != list(inputs.names):
+        ledger.write_note(_INPUTS, list(inputs.names))
 
 
 def finish(out: Path, ledger: Ledger, order: Order, about: Mapping[str, Any]) -> Tally:

@@ -82,7 +82,10 @@ class Ledger:
         return len(self._locations)
 
     def find(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Locations (N,) of the rows with these keys (N, 2), -1 where there is none."""
+        """Locations (N,) of the rows with these keys (N, 2), -1 where there is none.
+
+        Keys are hashes: two that share their first half are taken for new work, never for done.
+        """
         if not len(self._high):
             return np.full(len(keys), -1, np.int64)
         place = np.searchsorted(self._high, keys[:, 0])

@@ -74,10 +74,13 @@ class _Hashed:
     closed = False
 
     def __init__(self, file: BinaryIO) -> None:
+        self.discarded = False
         self._file = file
         self._hash = hashlib.sha256()
 
     def write(self, data: bytes) -> int:
+        if self.discarded:
+            return len(data)
         self._hash.update(data)
         return self._file.write(data)
 
@@ -119,9 +122,14 @@ def _write_parquet(file: _Hashed) -> Iterator[Callable[[pa.Table], None]]:
             )
         writer.write_table(table)
 
-    yield write
-    if writer is not None:
-        writer.close()
+    try:
+        yield write
+    except BaseException:
+        file.discarded = True  # closing the writer writes its footer, perhaps to a full disk
+        raise
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def _fields(column: pa.ChunkedArray) -> list[str]:

@@ -106,7 +106,7 @@ def test_without_onnx_file(tiny_bundle: Path, tmp_path: Path) -> None:
     bare = shutil.copytree(tiny_bundle, tmp_path / "bare")
     (bare / "model.onnx").unlink()
     assert Predictor.open(bare).engine == "torch"
-    with pytest.raises(BundleError, match="no model.onnx"):
+    with pytest.raises(BundleError, match=r"no model\.onnx"):
         Predictor.open(bare, engine="onnx")
     in_memory = read_bundle(bare)
     in_memory.folder = None
