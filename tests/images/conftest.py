@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,3 +49,12 @@ def encode() -> Callable[..., bytes]:
         return buffer.getvalue()
 
     return encode
+
+
+@pytest.fixture
+def refs(tmp_path: Path) -> list[str]:
+    """70 images in tmp_path, more than two blocks; row n has the one gray value n + 1."""
+    (tmp_path / "images").mkdir()
+    for n in range(70):
+        Image.new("L", (20 + n, 30), n + 1).save(tmp_path / "images" / f"{n}.png")
+    return [f"images/{n}.png" for n in range(70)]
