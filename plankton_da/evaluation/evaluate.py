@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from plankton_da.manifests.table import Manifest
+
+log = logging.getLogger(__name__)
 
 ALL_SPLITS = "all"
 _CHUNK = 256  # images in memory at a time
@@ -137,6 +140,8 @@ def labelled_rows(
     tables = []
     for manifest in manifests:
         table = manifest.rows(None if split == ALL_SPLITS else split)
+        if table.empty and len(manifests) > 1:
+            log.warning("%s: no row of split %r; passed over", manifest.path, split)
         labels = manifest.column("label").loc[table.index]
         tables.append(table.assign(label=labels, root=str(manifest.root)))
     table = pd.concat(tables, ignore_index=True)

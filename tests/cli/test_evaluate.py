@@ -9,48 +9,24 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from plankton_da.cli.evaluate import evaluate
-from plankton_da.config import ModelConfig
 from plankton_da.errors import BundleError, DataError, ManifestError, SomeImagesFailed
-from plankton_da.images.preprocess import InstrumentLook, Preprocess
-from plankton_da.networks.bundle import Bundle, BundleInfo, write_bundle
-from plankton_da.networks.classifier import build_network
 
-CLASSES = ("dark", "light")
+CLASSES = ("copepod", "medusa", "NA")
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    preprocess = Preprocess(
-        image_size=32, instruments={"A": InstrumentLook(), "B": InstrumentLook()}
-    )
-    info = BundleInfo(
-        backbone="test_resnet",
-        bottleneck_dim=8,
-        batch_norm="shared",
-        classes=CLASSES,
-        preprocess=preprocess,
-        preprocess_hash=preprocess.hash(),
-        method="source_only",
-        mid_instruments=("A",),
-        target_instruments=("B",),
-    )
-    config = ModelConfig(backbone="test_resnet", pretrained="none", bottleneck_dim=8)
-    network = build_network(
-        config, len(CLASSES), preprocess=preprocess, domains=info.domains, batch_norm="shared"
-    )
-    folder = tmp_path_factory.mktemp("cli") / "bundle"
-    write_bundle(Bundle(info, network.eval()), folder, onnx=False)
-    return folder
+@pytest.fixture
+def bundle(tiny_bundle: Path) -> Path:
+    return tiny_bundle
 
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
     lines = ["object_id,image,instrument,label,split"]
-    for instrument in ("A", "B"):
+    for instrument in ("CAM1", "CAM2"):
         for k in range(6):
             name = f"{instrument}{k}.png"
             Image.new("L", (20, 20), 40 + 30 * k).save(tmp_path / name)
-            label = CLASSES[k // 3]
+            label = CLASSES[k // 2]
             lines.append(f"{name},{name},{instrument},{label},{'test' if k % 2 else 'train'}")
     path = tmp_path / "m.csv"
     path.write_text("\n".join(lines) + "\n")
@@ -68,13 +44,13 @@ def test_json_is_one_document_with_the_agreed_keys(bundle: Path, manifest: Path)
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
     assert document["split"] == "test"
-    assert set(document["instruments"]) == {"A", "B"}
+    assert set(document["instruments"]) == {"CAM1", "CAM2"}
     for scores in (*document["instruments"].values(), document["overall"]):
         keys = {"n", "accuracy", "macro_recall", "macro_f1", "ece", "coverage", "per_class"}
         assert keys | {"macro_recall_ci", "unknown_labels", "failed"} == set(scores)
         assert set(scores["per_class"]) == set(CLASSES)
-        assert set(scores["per_class"]["dark"]) == {"n", "recall", "precision"}
-    assert document["instruments"]["B"]["n"] == 3
+        assert set(scores["per_class"]["NA"]) == {"n", "recall", "precision"}
+    assert document["instruments"]["CAM2"]["n"] == 3
     assert document["overall"]["n"] == 6
 
 
@@ -83,32 +59,33 @@ def test_table_is_readable_and_agrees_with_the_json(bundle: Path, manifest: Path
     result = _run(bundle, manifest, "--split", "all")
     assert result.exit_code == 0
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert ["B:", "6", "images"] in lines
-    recall = document["instruments"]["B"]["per_class"]["dark"]["recall"]
-    assert any(line[:3] == ["dark", "3", f"{recall:.3f}"] for line in lines)
+    assert ["CAM2:", "6", "images"] in lines
+    recall = document["instruments"]["CAM2"]["per_class"]["NA"]["recall"]
+    assert any(line[:3] == ["NA", "2", f"{recall:.3f}"] for line in lines)
     assert ["all", "instruments:", "12", "images"] in lines
 
 
 def test_split_and_taxonomy(bundle: Path, manifest: Path, tmp_path: Path) -> None:
     taxonomy = tmp_path / "t.csv"
-    taxonomy.write_text("label,class\ndark,light\nlight,\n")
+    taxonomy.write_text("label,class\ncopepod,NA\nmedusa,\nNA,NA\n")
     result = _run(bundle, manifest, "--split", "train", "--taxonomy", taxonomy, "--json")
     scores = json.loads(result.stdout)["overall"]
-    assert scores["per_class"]["light"]["n"] == scores["n"] == 4
-    assert scores["per_class"]["dark"]["n"] == 0
+    assert scores["per_class"]["NA"]["n"] == scores["n"] == 4
+    assert scores["per_class"]["copepod"]["n"] == 0
 
 
 def test_failed_images_are_exit_code_5_and_the_scores_are_printed(
     bundle: Path, manifest: Path
 ) -> None:
-    (manifest.parent / "B1.png").write_bytes(b"")
+    (manifest.parent / "CAM21.png").write_bytes(b"")
     result = _run(bundle, manifest, "--json")
     assert isinstance(result.exception, SomeImagesFailed)
     assert result.exception.exit_code == 5
-    assert "B1.png: empty_file" in str(result.exception)
+    assert "CAM21.png: empty_file" in str(result.exception)
     document = json.loads(result.stdout)
-    assert document["instruments"]["B"]["failed"] == 1
-    assert document["failures"][0]["object_id"] == "B1.png"
+    assert document["instruments"]["CAM2"]["failed"] == 1
+    assert document["instruments"]["CAM1"]["failed"] == 0
+    assert document["failures"][0]["object_id"] == "CAM21.png"
 
 
 def test_what_is_not_there(bundle: Path, manifest: Path, tmp_path: Path) -> None:

@@ -76,6 +76,17 @@ def test_several_manifests_are_the_same_as_one(
     assert evaluate(predictor, parts, "all")["overall"] == whole["overall"]
 
 
+def test_a_manifest_that_gives_no_row_is_named(
+    tmp_path: Path, manifest_rows: Rows, caplog: pytest.LogCaptureFixture
+) -> None:
+    mid = [row for row in manifest_rows if row["instrument"] == MID_INSTRUMENT]
+    manifests = [_manifest(tmp_path / "m.csv", manifest_rows), _manifest(tmp_path / "n.csv", mid)]
+    assert len(labelled_rows(manifests).table) == len(manifest_rows) - len(mid)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'n.csv'}: no row of split 'test'; passed over"
+    ]
+
+
 @pytest.mark.parametrize(
     ("asked", "splits", "scored"),
     [
