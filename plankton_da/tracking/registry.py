@@ -200,6 +200,8 @@ def _resolve_run(text: str, uri: str) -> Path:
 
 def _read_info(folder: Path) -> dict[str, Any]:
     """``bundle.json`` as it is; the package's reader checks it when the model is loaded."""
+    from safetensors import SafetensorError, safe_open
+
     path = folder / BUNDLE_FILE
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
@@ -209,8 +211,13 @@ def _read_info(folder: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(info, dict) or not info.get("target_instruments"):
         raise BundleError(f"{path}: not a bundle's description; a bundle is {FORMS}")
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise BundleError(f"{folder}: {WEIGHTS_FILE} is missing; copy the bundle again")
+    try:
+        with safe_open(folder / WEIGHTS_FILE, framework="numpy"):  # whole, as its header says
+            pass
+    except (OSError, SafetensorError) as error:
+        raise BundleError(
+            f"{folder / WEIGHTS_FILE}: missing or damaged: {error}; copy the bundle again"
+        ) from None
     return info
 
 

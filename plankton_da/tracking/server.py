@@ -7,11 +7,12 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from plankton_da.errors import OutputError, TrackingError
-from plankton_da.tracking.database import PROBE_SECONDS, check_database
+from plankton_da.tracking.database import PROBE_SECONDS as PROBE_SECONDS
+from plankton_da.tracking.database import check_database
 from plankton_da.tracking.uris import DEFAULT_URI, is_database, redact
 
 if TYPE_CHECKING:
@@ -89,25 +90,24 @@ def talking_to(uri: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def as_default(uri: str) -> Iterator[None]:
-    """MLflow's global tracking and registry URIs for a while (setting them sets the environment).
+    """MLflow's global tracking and registry URI for a while, and then what they were before.
 
     MLflow logs models by them, and looks models up by them even when a client has its own.
     """
     import mlflow
 
-    tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    environment = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(tracking)
-        mlflow.set_registry_uri(registry)
-        if environment is None:
-            os.environ.pop("MLFLOW_TRACKING_URI", None)
-        else:
-            os.environ["MLFLOW_TRACKING_URI"] = environment
+    names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")  # MLflow's setters write them too
+    with _environment(dict.fromkeys(names)):
+        default = mlflow.get_tracking_uri()
+        tracking = default if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
+        registry = mlflow.get_registry_uri()
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(tracking)  # type: ignore[arg-type]  # None means unset
+            mlflow.set_registry_uri(registry if registry != default else "")
 
 
 def explain(uri: str, error: Exception) -> str:
@@ -164,20 +164,30 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-@contextlib.contextmanager
-def impatient() -> Iterator[None]:
+def impatient() -> contextlib.AbstractContextManager[None]:
     """One attempt of some seconds for HTTP calls, where MLflow would try for four minutes."""
-    patience = {
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PROBE_SECONDS),
-    }
-    before = {name: os.environ.get(name) for name in patience}
-    os.environ.update(patience)
+    return _environment(
+        {
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PROBE_SECONDS),
+        }
+    )
+
+
+@contextlib.contextmanager
+def _environment(wanted: Mapping[str, str | None]) -> Iterator[None]:
+    """Environment variables for a while; None: not set."""
+    before = {name: os.environ.get(name) for name in wanted}
+    _set_environment(wanted)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set_environment(before)
+
+
+def _set_environment(wanted: Mapping[str, str | None]) -> None:
+    for name, value in wanted.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from plankton_da.config import ModelConfig
-from plankton_da.images.preprocess import InstrumentLook, Preprocess
-from plankton_da.networks.bundle import Bundle, BundleInfo, write_bundle
-from plankton_da.networks.classifier import build_network
 from plankton_da.tracking.registry import register
 from plankton_da.tracking.server import connect
 
@@ -35,36 +32,13 @@ def lab(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="session")
-def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of two classes with random weights; whatever it says, it says by chance."""
-    preprocess = Preprocess(
-        image_size=32,
-        instruments={
-            "ISIIS": InstrumentLook(),
-            "PWSPC": InstrumentLook(invert=True, polarity="light_on_dark"),
-        },
-    )
-    info = BundleInfo(
-        backbone="test_resnet",
-        bottleneck_dim=16,
-        batch_norm="per_domain",
-        classes=("copepod", "medusa"),
-        preprocess=preprocess,
-        preprocess_hash=preprocess.hash(),
-        method="dann",
-        mid_instruments=("ISIIS",),
-        target_instruments=("PWSPC",),
-        git_commit="c0ffee",
-    )
-    network = build_network(
-        ModelConfig(backbone="test_resnet", pretrained="none", bottleneck_dim=16),
-        len(info.classes),
-        preprocess=preprocess,
-        domains=info.domains,
-        batch_norm="per_domain",
-    )
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
+    """The tiny bundle as if a dann run of a committed config had written it."""
     folder = tmp_path_factory.mktemp("trained") / "my bundle"
-    write_bundle(Bundle(info, network.eval()), folder, onnx=False)
+    shutil.copytree(tiny_bundle, folder)
+    info = json.loads((folder / "bundle.json").read_text())
+    info |= {"method": "dann", "git_commit": "c0ffee"}
+    (folder / "bundle.json").write_text(json.dumps(info))
     return folder
 
 

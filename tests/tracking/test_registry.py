@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,14 +11,15 @@ from pathlib import Path
 
 import mlflow
 import pytest
-import yaml
 from mlflow import MlflowClient
+from ruamel.yaml import YAML
 
 from plankton_da.errors import BundleError, RegistryError, TrackingError
 from plankton_da.networks.bundle import bundle_hash
 from plankton_da.tracking import cache
 from plankton_da.tracking.cache import safe_name
 from plankton_da.tracking.registry import promote, register, resolve_bundle
+from plankton_da.tracking.server import as_default
 
 PICKLE_START = b"\x80"  # opcode PROTO, which begins every pickle since Python 2.3
 
@@ -45,12 +47,12 @@ def test_stored_model_has_code_bundle_signature_example_and_pins(
     model = stored_model(registered)
     assert cache.files_hash(model / "artifacts" / "bundle") == cache.files_hash(bundle_folder)
     assert (model / "code" / "plankton_da" / "prediction" / "predictor.py").is_file()
-    described = yaml.safe_load((model / "MLmodel").read_text())
+    described = YAML(typ="safe").load(model / "MLmodel")
     columns = [column["name"] for column in json.loads(described["signature"]["outputs"])]
     words = "object_id image instrument label score raw_label raw_score error"
     assert columns == words.split()
     (parameter,) = json.loads(described["signature"]["params"])
-    assert (parameter["name"], parameter["default"]) == ("instrument", "PWSPC")
+    assert (parameter["name"], parameter["default"]) == ("instrument", "CAM2")
     assert (model / "input_example.json").is_file()
     pins = (model / "requirements.txt").read_text().split()
     assert f"mlflow=={mlflow.__version__}" in pins
@@ -62,9 +64,9 @@ def test_version_carries_its_provenance(registry: Path, bundle_folder: Path) -> 
     assert tags["plankton_da.bundle_sha256"] == bundle_hash(bundle_folder)
     assert tags["plankton_da.method"] == "dann"
     assert tags["plankton_da.git_commit"] == "c0ffee"
-    assert json.loads(tags["plankton_da.classes"]) == ["copepod", "medusa"]
-    assert json.loads(tags["plankton_da.target_instruments"]) == ["PWSPC"]
-    assert json.loads(tags["plankton_da.mid_instruments"]) == ["ISIIS"]
+    assert json.loads(tags["plankton_da.classes"]) == ["copepod", "medusa", "NA"]
+    assert json.loads(tags["plankton_da.target_instruments"]) == ["CAM2"]
+    assert json.loads(tags["plankton_da.mid_instruments"]) == ["CAM1"]
 
 
 def test_model_belongs_to_the_run_that_trained_it(
@@ -77,22 +79,37 @@ def test_model_belongs_to_the_run_that_trained_it(
     shutil.copytree(bundle_folder, trained)
     info = json.loads((trained / "bundle.json").read_text())
     (trained / "bundle.json").write_text(json.dumps(info | {"run_id": run.info.run_id}))
-    before = mlflow.get_tracking_uri()
     capfd.readouterr()
 
     made = register(trained, "plankton")
 
     assert capfd.readouterr() == ("", "")
-    assert mlflow.get_tracking_uri() == before
-    assert "MLFLOW_TRACKING_URI" not in os.environ
     assert mlflow.active_run() is None
     assert (made.name, made.version, made.aliases) == ("plankton", 1, ())
     assert made.run_id == run.info.run_id
     assert client().get_model_version("plankton", "1").run_id == run.info.run_id
     after = client().get_run(run.info.run_id)
     assert (after.info.status, after.info.end_time) == ("FINISHED", 1_000)
+    assert after.outputs is not None
     assert len(after.outputs.model_outputs) == 1
     assert list((lab / "mine" / "models").glob("m-*/artifacts/MLmodel"))
+
+
+@pytest.mark.parametrize("explicit", [None, "sqlite:///theirs.db"])
+@pytest.mark.parametrize("environment", [None, "http://theirs:5000"])
+def test_the_users_own_mlflow_settings_are_as_before(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, explicit: str | None, environment: str | None
+) -> None:
+    if environment is not None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", environment)
+    mlflow_settings = (mlflow.get_registry_uri, mlflow.get_tracking_uri)
+    with as_default("sqlite:///outer.db") if explicit else contextlib.nullcontext():
+        before = [setting() for setting in mlflow_settings], dict(os.environ)
+        with as_default("sqlite:///mine.db"):
+            assert {setting() for setting in mlflow_settings} == {"sqlite:///mine.db"}
+        assert before == ([setting() for setting in mlflow_settings], dict(os.environ))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert mlflow.get_tracking_uri() == f"sqlite:///{lab}/mlflow.db"
 
 
 def test_model_of_a_run_of_another_server_gets_a_run_of_its_own(registry: Path) -> None:
@@ -105,11 +122,22 @@ def test_bundle_that_cannot_predict_is_not_registered(
 ) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(bundle_folder, damaged)
-    weights = damaged / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(RegistryError, match=r"damaged: the model cannot be served: .*safetensors"):
+    (damaged / "model.onnx").write_bytes(b"\x08\x07")
+    with pytest.raises(RegistryError, match=r"damaged: the model cannot be served: .*model\.onnx"):
         register(damaged, "plankton", "champion")
     assert list(client().search_registered_models()) == []
+
+
+@pytest.mark.parametrize("size", [0, 7, 1000, None])
+def test_damaged_weights_are_not_registered(
+    lab: Path, bundle_folder: Path, tmp_path: Path, size: int | None
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(bundle_folder, damaged)
+    weights = damaged / "model.safetensors"
+    weights.unlink() if size is None else os.truncate(weights, size)
+    with pytest.raises(BundleError, match=r"model\.safetensors: missing or damaged"):
+        register(damaged, "plankton", "champion")
 
 
 @pytest.mark.parametrize("content", [None, "{}", "no json", "[]"])
@@ -127,7 +155,7 @@ def test_promote_moves_the_alias_and_says_from_where(registry: Path) -> None:
     second = promote("plankton", "2", "champion")
     assert (second.version, second.aliases, second.replaced) == (2, ("champion",), 1)
     assert second.uri == "models:/plankton/2"
-    assert client().get_model_version_by_alias("plankton", "champion").version == 2
+    assert str(client().get_model_version_by_alias("plankton", "champion").version) == "2"
 
 
 @pytest.mark.parametrize(

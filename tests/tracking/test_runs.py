@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import DatasetInput
 
 from plankton_da.config import TrackingConfig
 from plankton_da.errors import TrackingError
@@ -28,6 +29,12 @@ def client() -> MlflowClient:
 
 def artifacts(run: MlflowRun, folder: str = "") -> list[str]:
     return sorted(file.path for file in client().list_artifacts(run.run_id, folder))
+
+
+def datasets(run: MlflowRun) -> list[DatasetInput]:
+    inputs = client().get_run(run.run_id).inputs
+    assert inputs is not None
+    return inputs.dataset_inputs
 
 
 def test_default_is_sqlite_in_the_working_directory_with_artifacts_beside_it(lab: Path) -> None:
@@ -154,7 +161,7 @@ def test_datasets_carry_name_source_digest_and_use(lab: Path) -> None:
     run.log_dataset(mid, "data_manifests/target.csv", "target", "training")
     resumed = open_run(run_id=run.run_id)
     resumed.log_dataset(mid, "data_manifests/mid.csv", "mid", "training", digest="f" * 64)
-    inputs = client().get_run(run.run_id).inputs.dataset_inputs
+    inputs = datasets(run)
     found = {entry.dataset.name: entry for entry in inputs}
     assert len(inputs) == 2
     assert found["mid"].dataset.digest == "f" * 36
@@ -171,7 +178,7 @@ def test_digest_sees_every_row_and_every_column_name(lab: Path) -> None:
     tables = {"a": table, "b": other, "c": table.rename(columns={"object_id": "image"})}
     for name, content in tables.items():
         run.log_dataset(content, f"{name}.csv", name, "training")
-    inputs = client().get_run(run.run_id).inputs.dataset_inputs
+    inputs = datasets(run)
     assert len({entry.dataset.digest for entry in inputs}) == 3
 
 
