@@ -97,7 +97,7 @@ def classify(
         overwrite=overwrite,
         bundle_uri=bundle,
     )
-    typer.echo(json.dumps(summary.to_json(), ensure_ascii=False) if as_json else summary.words())
+    typer.echo(json.dumps(summary.to_json()) if as_json else summary.words())
     if summary.failed and not allow_failures:
         raise SomeImagesFailed(
             f"{summary.failed:,} of {summary.images:,} images failed; the column error of "

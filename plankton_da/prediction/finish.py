@@ -82,7 +82,7 @@ def finish(out: Path, ledger: Ledger, order: Order, about: Mapping[str, Any]) ->
         }
         content = {**about, "sha256": sha256, **counts, "runs": ledger.made}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        replace_file(run_file_of(out), text.encode())
+        replace_file(run_file_of(out), text.encode("utf-8", "backslashreplace"))
         # both are ours, whichever is there if the process ends between the two replacements
         written = {"sha256": sha256, "earlier": there, "digest": order.digest(), **counts}
         ledger.write_note(_FINISHED, written)

@@ -18,7 +18,7 @@ import numpy as np
 from plankton_da.errors import DataError, ImageError, ManifestError, UsageError
 from plankton_da.images.refs import IMAGE_SUFFIXES, encode_name, file_of, ref_of
 from plankton_da.prediction.predictions import COLUMNS
-from plankton_da.prediction.walk import Found, found_file, walk_folder, walk_zip
+from plankton_da.prediction.walk import Found, found_file, text_of, walk_folder, walk_zip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -302,10 +302,11 @@ def _absolute(path: Path) -> Path:
 def _prefixes(paths: Sequence[Path]) -> dict[Path, str]:
     """The shortest ends of the paths, all of as many parts, that tell them apart."""
     for depth in range(1, max((len(path.parts) for path in paths), default=0) + 1):
-        names = ["/".join(part.strip(os.sep) for part in path.parts[-depth:]) for path in paths]
+        parts = [[part.strip(os.sep) for part in path.parts[-depth:]] for path in paths]
+        names = [text_of("/".join(ends)) for ends in parts]
         if len(set(names)) == len(names):
             return dict(zip(paths, names, strict=True))
-    return {path: path.as_posix() for path in paths}
+    return {path: text_of(path.as_posix()) for path in paths}
 
 
 def _refuse_shared_ids(sources: Sequence[_Source]) -> None:

@@ -211,7 +211,7 @@ def keys_of(keys: Sequence[bytes]) -> NDArray[np.uint64]:
 
 
 def _json(content: Any) -> bytes:
-    return json.dumps(content, sort_keys=True, ensure_ascii=False, indent=1).encode()
+    return json.dumps(content, sort_keys=True, indent=1).encode()
 
 
 def _short(value: Any) -> str:

@@ -57,10 +57,12 @@ class ClassifySummary:
         """The same in one line."""
         labels = ", ".join(f"{label} {count:,}" for label, count in self.labels.items())
         errors = ", ".join(f"{code} {count:,}" for code, count in self.errors.items())
+        speed = f"{self.images_per_second:,.0f} images/s, " if self.classified else ""
+        out = str(self.out).encode("utf-8", "backslashreplace").decode()
         return (
-            f"{self.out}: {self.images:,} images ({self.classified:,} classified now): "
+            f"{out}: {self.images:,} images ({self.classified:,} classified now): "
             f"{labels or 'none classified'}; "
             f"failed {self.failed:,}{f' ({errors})' if errors else ''}; "
-            f"{self.images_per_second:,.0f} images/s, engine {self.engine} on {self.device}, "
+            f"{speed}engine {self.engine} on {self.device}, "
             f"{self.seconds:.1f} s"
         )

@@ -152,7 +152,6 @@ def test_ctrl_c_keeps_what_was_done(
     done = run(tiny_bundle, images, out)
     assert done.returncode == 0, done.stderr
     assert out.read_bytes() == undisturbed[".csv"]
-    assert rows_in_parts(out) == 120
 
 
 def test_a_full_disk_costs_nothing_that_is_finished(
