@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 demo: install
-	$(BIN)/plankton-da demo --out demo
+	$(BIN)/plankton-da demo --out demo --overwrite
 
 lint: install
 	$(BIN)/ruff format --check .

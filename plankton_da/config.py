@@ -390,7 +390,8 @@ def _nearest(name: str, parents: Sequence[str], loc: Sequence[object]) -> str:
 
 
 def _tagged_fields(tag: str) -> list[str]:
-    tagged = {**method_configs(), "sgd": SGDConfig, "adamw": AdamWConfig}
+    optimizers: dict[str, type[_Section]] = {"sgd": SGDConfig, "adamw": AdamWConfig}
+    tagged = {**method_configs(), **optimizers}
     return list(tagged[tag].model_fields) if tag in tagged else []
 
 

@@ -20,33 +20,47 @@ PRESETS: dict[str, dict[str, Any]] = {
     "source_only": {},
     "adabn": {},
     # The article's objective has no layer between backbone and classifier.
-    "dann": {"model": {"bottleneck_dim": 0}},
+    "dann": {"model.bottleneck_dim": 0},
 }
-"""method -> what its config sets other than the defaults"""
+"""method -> dotted keys that its config sets other than the defaults"""
 
 
-def config_text(method: str, *, mid: Paths | None = None, target: Paths | None = None) -> str:
-    """A commented YAML config for ``method``, every key with its default and what it means.
+def config_text(
+    method: str,
+    *,
+    mid: Paths | None = None,
+    target: Paths | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> str:
+    """A commented YAML config for ``method``, every key with its value and what it means.
+
+    ``changes`` are dotted keys that differ from the method's preset.
 
     Raises
     ------
     ConfigError
-        No such method.
+        No such method, or a value in ``changes`` is impossible.
     """
     if method not in method_configs():
         raise ConfigError(
             f"no method named {method}{suggest(method, list(method_configs()))}; "
             f"known: {', '.join(method_configs())}"
         )
-    raw = {
+    raw: dict[str, Any] = {}
+    settings = {
         "output_dir": f"runs/{method}",
-        "method": {"name": method},
+        "method.name": method,
+        "data.mid": mid or ("data_manifests/mid.csv",),
+        "data.target": target or ("data_manifests/target.csv",),
         **PRESETS[method],
-        "data": {
-            "mid": mid or ("data_manifests/mid.csv",),
-            "target": target or ("data_manifests/target.csv",),
-        },
+        **(changes or {}),
     }
+    for dotted, value in settings.items():
+        *parents, leaf = dotted.split(".")
+        node = raw
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
     config = parse_config(raw)
     summary = " ".join((method_configs()[method].__doc__ or "").split())
     lines = [

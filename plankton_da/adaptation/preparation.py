@@ -17,7 +17,7 @@ from plankton_da.errors import ConfigError, DataError
 from plankton_da.images.cache import PixelSource, open_pixels
 from plankton_da.images.polarity import find_look
 from plankton_da.images.preprocess import InstrumentLook, Preprocess
-from plankton_da.manifests.checks import check_pair
+from plankton_da.manifests.pairs import check_pair
 from plankton_da.manifests.splits import mid_split
 from plankton_da.manifests.table import Manifest, read_manifest
 from plankton_da.manifests.taxonomy import apply_taxonomy, read_taxonomy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,12 @@ import numpy as np
 from plankton_da.adaptation.methods import Method
 from plankton_da.adaptation.preparation import TrainingData
 from plankton_da.adaptation.run_folder import flat_config
-from plankton_da.adaptation.scoring import Predictions, Scores, evaluated_rows, predict
+from plankton_da.adaptation.scoring import Predictions, Scores
 from plankton_da.config import Config
 from plankton_da.evaluation.metrics import confusion_matrix
 from plankton_da.evaluation.report.confusion import draw_confusion
 from plankton_da.evaluation.report.examples import draw_examples
 from plankton_da.networks.bundle import BundleInfo
-from plankton_da.prediction.predictor import Predictor
 from plankton_da.tracking.runs import Run, metric_key
 
 _EXAMPLES = 24
@@ -61,21 +61,16 @@ def flat_metrics(scores: Scores) -> dict[str, float]:
     return flat
 
 
-def record_pictures(run: Run, predictor: Predictor, data: TrainingData, seed: int) -> None:
-    """Confusion matrices and example pictures per instrument."""
-    predictions = {"val": predict(predictor, data.mid_val, evaluated_rows(data.mid_val, seed))}
-    for split, images in data.oracle.items():
-        rows = evaluated_rows(images, seed)
-        predictions[f"oracle/{split}"] = predict(predictor, images, rows)
-    rows = evaluated_rows(data.target_train, seed)
-    unlabelled = predict(predictor, data.target_train, rows)
+def record_pictures(
+    run: Run, predictions: Mapping[str, Predictions], classes: tuple[str, ...]
+) -> None:
+    """Confusion matrices and example pictures per instrument, of what ``predict_all`` gives."""
     for split, found in predictions.items():
         for instrument in sorted(set(found.instruments)):
             place = f"{split}/{instrument}"
-            _record_confusion(run, found, predictor.classes, instrument, place)
-            _record_examples(run, found, predictor.classes, instrument, place)
-    for instrument in sorted(set(unlabelled.instruments)):
-        _record_examples(run, unlabelled, predictor.classes, instrument, f"target/{instrument}")
+            _record_examples(run, found, classes, instrument, place)
+            if (found.labels >= 0).any():
+                _record_confusion(run, found, classes, instrument, place)
 
 
 def bundle_info(

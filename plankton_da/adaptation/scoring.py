@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,7 +43,8 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.intp]:
         """(N,) index of the predicted class."""
-        return self.probabilities.argmax(1)
+        predicted: NDArray[np.intp] = self.probabilities.argmax(1)
+        return predicted
 
     @property
     def instruments(self) -> NDArray[np.object_]:
@@ -93,42 +94,47 @@ def predict(predictor: Predictor, images: ImageSet, rows: NDArray[np.intp]) -> P
     return Predictions(images, rows, probabilities)
 
 
-def score_network(
-    predictor: Predictor, data: TrainingData, *, seed: int, bootstrap: int = 0
+def predict_all(predictor: Predictor, data: TrainingData, *, seed: int) -> dict[str, Predictions]:
+    """Predictions on ``val`` (mid), ``target`` (without labels), ``oracle/<split>``, ``audit``."""
+
+    def of(images: ImageSet) -> Predictions:
+        return predict(predictor, images, evaluated_rows(images, seed))
+
+    found = {"val": of(data.mid_val), "target": of(data.target_train)}
+    for split, images in data.oracle.items():
+        if split == "train":  # the same images, now with their labels
+            found["oracle/train"] = replace(found["target"], images=images)
+        else:
+            found[f"oracle/{split}"] = of(images)
+    if data.audit is not None:
+        found["audit"] = of(data.audit)
+    return found
+
+
+def score_all(
+    predictions: Mapping[str, Predictions], data: TrainingData, *, seed: int, bootstrap: int = 0
 ) -> Scores:
-    """Score a predictor whose temperature is 1 on everything that a run reports or chooses by.
+    """Score predictions made at temperature 1 on everything that a run reports or chooses by.
 
     The temperature is fitted on mid val first; all scores are those at that temperature, as the
     bundle will be used. ``bootstrap`` resamples make the intervals; 0 makes none.
     """
-    mid = predict(predictor, data.mid_val, evaluated_rows(data.mid_val, seed))
+    mid = predictions["val"]
     temperature = fit_temperature(log_probabilities(mid.probabilities), mid.labels)
-    mid = mid.tempered(temperature)
-    metrics = score_by_instrument(mid, data.classes, "val", bootstrap, seed)
-    rows = evaluated_rows(data.target_train, seed)
-    target = predict(predictor, data.target_train, rows).tempered(temperature)
-    oracle = None
-    for split, images in data.oracle.items():
-        known = (
-            Predictions(images, target.rows, target.probabilities)
-            if split == "train"
-            else predict(predictor, images, evaluated_rows(images, seed)).tempered(temperature)
-        )
-        metrics |= score_by_instrument(known, data.classes, f"oracle/{split}", bootstrap, seed)
-        oracle = _macro_recall(known, data.classes)  # the last of train, val, test
-    audit = None
-    if data.audit is not None:
-        rows = evaluated_rows(data.audit, seed)
-        audited = predict(predictor, data.audit, rows).tempered(temperature)
-        metrics |= score_by_instrument(audited, data.classes, "audit", bootstrap, seed)
-        audit = _macro_recall(audited, data.classes)
+    tempered = {place: found.tempered(temperature) for place, found in predictions.items()}
+    metrics: dict[str, dict[str, Any]] = {}
+    for place, found in tempered.items():
+        metrics |= score_by_instrument(found, data.classes, place, bootstrap, seed)
+    mid, target = tempered["val"], tempered["target"]
+    oracle = [found for place, found in tempered.items() if place.startswith("oracle/")]
+    audit = tempered.get("audit")
     mean_entropy = float(_entropy(target.probabilities).mean())
     marginal_entropy = float(_entropy(target.probabilities.mean(0)))
     return Scores(
         metrics=metrics,
         mid_macro_recall=_macro_recall(mid, data.classes),
-        audit_macro_recall=audit,
-        oracle_macro_recall=oracle,
+        audit_macro_recall=_macro_recall(audit, data.classes) if audit else None,
+        oracle_macro_recall=_macro_recall(oracle[-1], data.classes) if oracle else None,
         infomax=marginal_entropy - mean_entropy,
         effective_classes=float(np.exp(marginal_entropy)),
         mid_effective_classes=float(np.exp(_entropy(mid.probabilities.mean(0)))),
@@ -184,7 +190,8 @@ def log_probabilities(probabilities: NDArray[np.float32]) -> NDArray[np.float64]
 
 def _entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     clipped = np.clip(probabilities.astype(np.float64), 1e-30, None)
-    return -(clipped * np.log(clipped)).sum(-1)
+    entropy: NDArray[np.float64] = -(clipped * np.log(clipped)).sum(-1)
+    return entropy
 
 
 def _macro_recall(predictions: Predictions, classes: Sequence[str]) -> float:

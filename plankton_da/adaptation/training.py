@@ -36,7 +36,7 @@ from plankton_da.adaptation.record import (
     record_start,
 )
 from plankton_da.adaptation.run_folder import RunFolder, TrainResult
-from plankton_da.adaptation.scoring import Scores, score_network, target_batches
+from plankton_da.adaptation.scoring import Scores, predict_all, score_all, target_batches
 from plankton_da.adaptation.selection import choose
 from plankton_da.config import Config
 from plankton_da.errors import ModelError
@@ -222,7 +222,8 @@ def _conclude(
     method.load_state_dict(checkpoint.method)
     chosen = next(entry for entry in history if entry["step"] == choice.step)
     predictor = _predictor(config, method, data, device)
-    scores = score_network(predictor, data, seed=config.seed, bootstrap=_BOOTSTRAP)
+    predictions = predict_all(predictor, data, seed=config.seed)
+    scores = score_all(predictions, data, seed=config.seed, bootstrap=_BOOTSTRAP)
     info = bundle_info(config, method, data, run, scores)
     if not folder.bundle.exists():  # a killed run may have come so far
         write_bundle(Bundle(info, method.network), folder.bundle)
@@ -230,7 +231,7 @@ def _conclude(
     run.log_file(folder.write("diagnosis.json", sentences))
     if data.bad_images:
         run.log_file(folder.write("bad_images.json", data.bad_images))
-    record_pictures(run, predictor, data, config.seed)
+    record_pictures(run, predictions, data.classes)
     run.log_folder(folder.bundle, "bundle")
     metrics = flat_metrics(scores)
     run.log_metrics({f"selected/{key}": value for key, value in metrics.items()}, choice.step)
@@ -245,7 +246,8 @@ def _conclude(
 def _evaluate(config: Config, method: Method, data: TrainingData, device: torch.device) -> Scores:
     images: Iterator[torch.Tensor] = target_batches(data, seed=config.seed, device=device)
     method.settle(images)
-    scores = score_network(_predictor(config, method, data, device), data, seed=config.seed)
+    predictor = _predictor(config, method, data, device)
+    scores = score_all(predict_all(predictor, data, seed=config.seed), data, seed=config.seed)
     method.network.use_domain("mid")
     method.train()
     return scores
