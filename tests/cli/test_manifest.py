@@ -158,10 +158,14 @@ def test_check_loads_no_torch(archive: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="needs pseudo-terminals")
 def test_the_progress_bar_is_for_terminals(run: Run, archive: Path, tmp_path: Path) -> None:
+    import fcntl
     import pty
+    import struct
+    import termios
 
     run("build", "folders", "archive", "--instrument", "I", "--out", "m.csv")
     parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
     done = subprocess.run(
         [sys.executable, "-m", "plankton_da", "manifest", "check", "m.csv", "--open-images"],
         cwd=tmp_path,
