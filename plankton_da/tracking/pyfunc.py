@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,9 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 if TYPE_CHECKING:
     from plankton_da.prediction.inputs import Item
     from plankton_da.prediction.predictor import Predictor
+
+
+_SERVED = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # set by MLflow's server, whose JSON has no NaN
 
 
 class PlanktonModel(PythonModel):
@@ -40,7 +44,7 @@ class PlanktonModel(PythonModel):
         directory) or ``binary`` (bytes of image files, which go before ``image``), and may have
         ``object_id`` and ``instrument``. ``params["instrument"]`` is the instrument of rows that
         name none, by default the bundle's target. An image that cannot be read is a row with
-        ``error``.
+        ``error`` and without scores: NaN, or null in what ``mlflow models serve`` answers.
 
         Raises
         ------
@@ -58,7 +62,7 @@ class PlanktonModel(PythonModel):
             opened = _with_files(items, model_input, Path(folder))
             batches = list(classify_items(opened, predictor, Path()))
         none = np.empty((0, len(predictor.classes)), np.float32)
-        return prediction_rows(
+        rows = prediction_rows(
             [item.object_id for item in items],
             [item.image for item in items],
             [item.instrument for item in items],
@@ -67,6 +71,7 @@ class PlanktonModel(PythonModel):
             predictor.classes,
             predictor.info.thresholds,
         )
+        return _with_nulls(rows) if os.environ.get(_SERVED) == "true" else rows
 
     def _items(self, model_input: pd.DataFrame, instrument: str | None) -> list[Item]:
         from plankton_da.errors import DataError, ImageError
@@ -111,6 +116,12 @@ def _with_files(items: list[Item], model_input: pd.DataFrame, folder: Path) -> I
             yield replace(item, image=str(file))
         else:
             yield item
+
+
+def _with_nulls(rows: pd.DataFrame) -> pd.DataFrame:
+    for name in ("score", "raw_score"):
+        rows[name] = rows[name].astype(object).where(rows[name].notna(), None)
+    return rows
 
 
 def _texts(model_input: pd.DataFrame, column: str) -> list[str]:
