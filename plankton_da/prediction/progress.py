@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -40,7 +41,16 @@ class Progress:
         if self._show and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(unit="image", file=sys.stderr, dynamic_ncols=True, smoothing=0.1)
+            columns, lines = os.get_terminal_size(sys.stderr.fileno())
+            known = columns > 0 and lines > 0  # else tqdm shows nothing
+            self._bar = tqdm(
+                unit=" images",
+                file=sys.stderr,
+                smoothing=0.1,
+                dynamic_ncols=known,
+                ncols=None if known else 80,
+                nrows=None if known else 24,
+            )
         return self
 
     def __exit__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def ignore(sha256: str, tally: Tally) -> None:
 
 def test_csv_holds_every_text_and_every_float(tmp_path: Path) -> None:
     tally = write_result(tmp_path / "P.csv", [table(0, 3), table(3)], ignore)
-    assert tally == Tally(8, {"x": 6, "y": 1}, {"missing": 1})
+    assert tally == Tally(8, Counter(x=6, y=1), Counter(missing=1))
     with (tmp_path / "P.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["object_id"] for row in rows] == NAMES
