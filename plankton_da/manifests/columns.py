@@ -25,8 +25,9 @@ def column_of(table: pd.DataFrame, name: str) -> pd.Series[str]:
 
 def arrow_of(column: pd.Series[str]) -> pa.Array:
     """A column as one Arrow array of large strings, without a copy where it is one already."""
-    chunks = pa.chunked_array([pa.array(column, type=pa.large_string())])  # splices chunks too
-    return chunks.combine_chunks()
+    array = pa.array(column, type=pa.large_string())
+    chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+    return pa.chunked_array(chunks, pa.large_string()).combine_chunks()
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,10 @@ def check_pair(
 def _mid_problems(file: str, table: pd.DataFrame) -> Problems:
     problems = Problems()
     learnt = table["split"].isin(LEARNT)
-    if not learnt.any():
+    if table.empty:
+        words = "no row to learn from: none has a label, or the taxonomy drops them all"
+        problems.add([_whole(file, "label", "empty_train", words)])
+    elif not learnt.any():
         words = "no row to learn from: all rows are in val or test; leave some in train"
         problems.add([_whole(file, "split", "empty_train", words)])
     elif not table["split"].isin(("val", "")).any():

@@ -6,9 +6,7 @@ Values stay in Arrow memory from file to table: ten million rows make no Python 
 from __future__ import annotations
 
 import csv
-import io
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +19,13 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from plankton_da.manifests.columns import TEXT
+from plankton_da.manifests.csv_faults import (
+    record_lines,
+    records,
+    unclosed_quote,
+    undecodable,
+    wrong_widths,
+)
 from plankton_da.manifests.problems import Problem, Problems
 
 SUFFIXES = (".csv", ".parquet")
@@ -109,9 +114,9 @@ def _read_csv(path: Path) -> RawTable:
     size, line_count, quotes = _survey(path)
     raw = RawTable(pd.DataFrame(), RowLines(None, 2))
     try:
-        header = next(_records(path), (1, 1, []))[2]
+        header = next(records(path), (1, 1, []))[2]
     except UnicodeDecodeError:
-        raw.problems.extend(_undecodable(path))
+        raw.problems.extend(undecodable(path))
         return raw
     except csv.Error:
         header = []
@@ -121,7 +126,7 @@ def _read_csv(path: Path) -> RawTable:
             raw.problems.extend(_failed(path, "empty", "is empty: no header and no rows").problems)
         return raw
     if quotes % 2:  # Arrow takes all that follows an unclosed quote as one value, silently
-        raw.problems.add(_unclosed_quote(path))
+        raw.problems.add(unclosed_quote(path))
     if line_count == 1:
         raw.table = pd.DataFrame({name: pd.Series([], dtype=TEXT) for name in header})
         return raw
@@ -129,16 +134,15 @@ def _read_csv(path: Path) -> RawTable:
     try:
         table = _parse(path, header, bad_rows)
     except pa.ArrowInvalid as error:
-        undecodable = _undecodable(path)
-        raw.problems.extend(undecodable)
+        raw.problems.extend(undecodable(path))
         if not raw.problems:
             raw.problems.extend(_failed(path, "unreadable", f"is not CSV: {error}").problems)
         return raw
     if bad_rows:
-        raw.problems.extend(_wrong_widths(path, header))
+        raw.problems.extend(wrong_widths(path, header))
     raw.table = as_text(table, path, raw.problems)
     if line_count != len(raw.table) + 1:  # blank lines, line breaks in values, rows left out
-        raw.lines = RowLines(lambda: _record_lines(path, len(header)), 2)
+        raw.lines = RowLines(lambda: record_lines(path, len(header)), 2)
     return raw
 
 
@@ -170,56 +174,6 @@ def _survey(path: Path) -> tuple[int, int, int]:
     return size, breaks + (last not in b"\r\n"), quotes
 
 
-def _records(path: Path, strict: bool = False) -> Iterator[tuple[int, int, list[str]]]:
-    """First and last line of each record of a CSV file, and its values; no blank lines."""
-    with path.open("rb") as stream:
-        text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-        reader = csv.reader(text, strict=strict)
-        begin = 1
-        for record in reader:
-            if record:
-                yield begin, reader.line_num, record
-            begin = reader.line_num + 1
-
-
-def _record_lines(path: Path, width: int) -> NDArray[np.int64]:
-    lines = array("q")
-    for line, _, record in _records(path):
-        if len(record) == width:
-            lines.append(line)
-    return np.frombuffer(lines, dtype=np.int64)[1:]  # without the header
-
-
-def _wrong_widths(path: Path, header: Sequence[str]) -> Problems:
-    problems = Problems()
-    width = len(header)
-    for line, _, record in _records(path):
-        if len(record) != width:
-            kind = "short_row" if len(record) < width else "long_row"
-            words = (
-                f"expected {width} values, one for each column of the header; found {len(record)}: "
-                f"{_cut(','.join(record))}; a value that holds a comma stands in double quotes"
-            )
-            problems.add([Problem(str(path), line, None, kind, words)])
-    return problems
-
-
-def _unclosed_quote(path: Path) -> list[Problem]:
-    begin = 1
-    try:
-        for _, end, _ in _records(path, strict=True):
-            begin = end + 1
-    except csv.Error as error:
-        words = (
-            f'a double quote (") in the row that begins here is not closed ({error}), which hides '
-            'the rows after it: close it, or double it ("") where it is part of a value'
-        )
-        return [Problem(str(path), begin, None, "unclosed_quote", words)]
-    except UnicodeDecodeError:
-        pass  # reported with its own words
-    return []
-
-
 def _doubled_columns(path: Path, header: Sequence[str], line: int | None) -> list[Problem]:
     return [
         Problem(
@@ -232,35 +186,3 @@ def _doubled_columns(path: Path, header: Sequence[str], line: int | None) -> lis
         for name in sorted(set(header))
         if header.count(name) > 1
     ]
-
-
-def _undecodable(path: Path) -> Problems:
-    """The lines that are not UTF-8."""
-    problems = Problems()
-    with path.open("rb") as stream:
-        if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            words = 'is UTF-16, not UTF-8; save it as "CSV UTF-8"'
-            problems.add([Problem(str(path), 1, None, "not_utf8", words)])
-            return problems
-        stream.seek(0)
-        offset = 0
-        for number, line in enumerate(stream, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                problems.add([_not_utf8(path, number, offset, line, error.start)])
-            offset += len(line)
-    return problems
-
-
-def _not_utf8(path: Path, number: int, offset: int, line: bytes, at: int) -> Problem:
-    words = (
-        f"not UTF-8: byte 0x{line[at]:02X} at position {offset + at} of the file, after "
-        f"{_cut(line[:at].decode('utf-8')[-20:])!r}; save it as UTF-8, or if it is "
-        f"Latin-1: iconv -f latin1 -t utf-8 {path.name} > new.csv"
-    )
-    return Problem(str(path), number, None, "not_utf8", words)
-
-
-def _cut(text: str, length: int = 80) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."

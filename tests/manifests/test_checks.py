@@ -158,6 +158,7 @@ def codes(mid: Sequence[tuple[str, str]], target: Sequence[tuple[str, str]] = TA
         (MID[::2], TARGET, ["one_class"]),
         (MID[2:], TARGET, ["empty_train", "label_only_in_val", "label_only_in_val"]),
         (MID[:2], TARGET, ["empty_val"]),
+        ([], TARGET, ["empty_train"]),
         ([*MID, ("", "train")], TARGET, ["unlabelled"]),
         ([*MID, ("", "test")], TARGET, []),
         (MID, [("", "test"), ("x", "val")], ["empty_train"]),

@@ -18,7 +18,7 @@ Draw = Callable[[str], Path]
 
 
 def missing(root: Path, *refs: str) -> list[bool]:
-    return missing_images(pd.Series(refs, dtype=TEXT), root).tolist()
+    return [bool(gone) for gone in missing_images(pd.Series(refs, dtype=TEXT), root)]
 
 
 @pytest.mark.parametrize("listed", [False, True], ids=["asked_singly", "listed"])

@@ -148,7 +148,7 @@ def test_parquet_column_that_is_no_text(tmp_path: Path) -> None:
         read_manifest(path)
 
 
-values = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=6)
+values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
 
 
 @settings(

@@ -22,7 +22,7 @@ from plankton_da.manifests.table import (
     write_manifest,
 )
 
-letters = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=8)
+letters = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
 
 def a_table(**columns: list[str]) -> pd.DataFrame:
