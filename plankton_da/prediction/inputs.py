@@ -5,27 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plankton_da.errors import DataError, ImageError, ManifestError, UsageError
-from plankton_da.images.refs import IMAGE_SUFFIXES, encode_name, file_of, ref_of
-from plankton_da.prediction.predictions import COLUMNS
-from plankton_da.prediction.walk import Found, found_file, text_of, walk_folder, walk_zip
+from plankton_da.errors import ImageError
+from plankton_da.images.refs import encode_name, file_of, ref_of
+from plankton_da.prediction.sources import Source, open_sources
+from plankton_da.prediction.walk import Found, found_file, walk_folder, walk_zip
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plankton_da.manifests.table import Manifest
 
-MANIFEST_SUFFIXES = (".csv", ".parquet")
 _ROWS_AT_ONCE = 4096
 
 
@@ -54,22 +51,6 @@ class Item:
             (self.object_id, self.image, self.instrument, str(self.size), str(self.stamp))
         )
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
-
-
-@dataclass(frozen=True)
-class _Source:
-    path: Path
-    kind: Literal["folder", "zip", "image", "manifest"]
-    prefix: str = ""
-    """what its object_ids start with; '' when there is one INPUT"""
-    manifest: Manifest | None = None
-
-    @cached_property
-    def carried(self) -> dict[str, str]:
-        """Column of the result -> column of the manifest."""
-        if self.manifest is None:
-            return {}
-        return carried_columns([str(name) for name in self.manifest.table.columns])
 
 
 class Inputs:
@@ -103,7 +84,7 @@ class Inputs:
         self.folder = folder.resolve()
         self._instrument = instrument
         self._override = override
-        self._sources = _open_sources(paths)
+        self._sources = open_sources(paths)
         self.ignored: Counter[str] = Counter()
         """suffix -> files that were passed over since they are no images; filled by iterating"""
 
@@ -182,7 +163,7 @@ class Inputs:
             for source in self._sources
         )
 
-    def _found(self, source: _Source, ignored: Counter[str]) -> Iterator[Found]:
+    def _found(self, source: Source, ignored: Counter[str]) -> Iterator[Found]:
         ref = ref_of(source.path, self.folder)
         path = str(source.path)
         if source.kind == "folder":
@@ -207,30 +188,6 @@ class Inputs:
                 yield Item(object_id, ref, instrument, size, stamp, problem, number, row)
 
 
-def carried_columns(names: Sequence[str]) -> dict[str, str]:
-    """Column of the result -> column of a manifest that it is carried from.
-
-    ``label`` becomes ``true_label``. In a predictions file the earlier prediction is not carried:
-    it is no truth, and the new one takes its columns. In other manifests a column that a prediction
-    has too is carried as ``input_<name>``.
-    """
-    own = re.compile(r"(label|score)_\d+|p_.*")
-    is_predictions = {"score", "raw_label", "raw_score", "error"} <= set(names)
-    carried = {}
-    for name in names:
-        if name in ("object_id", "image", "instrument"):
-            continue
-        if is_predictions and (name in COLUMNS or own.fullmatch(name)):
-            continue
-        if name == "label":
-            carried["true_label"] = name
-        elif name in COLUMNS or own.fullmatch(name) or (name == "true_label" and "label" in names):
-            carried.setdefault(name if is_predictions else f"input_{name}", name)
-        else:
-            carried[name] = name
-    return carried
-
-
 def _rebase(ref: str, base: str, root: Path, folder: Path) -> tuple[str, str]:
     """A manifest's ref relative to ``folder``, and the path of the file that holds the image.
 
@@ -244,81 +201,3 @@ def _rebase(ref: str, base: str, root: Path, folder: Path) -> tuple[str, str]:
         posixpath.normpath(f"{base}/{ref}") if base != "." else ref,
         os.path.join(root, ref),
     )
-
-
-def _open_sources(paths: Sequence[Path]) -> list[_Source]:
-    if not paths:
-        raise UsageError("no INPUT given; name a folder, images, a manifest or a zip")
-    absolute = [_absolute(path) for path in paths]
-    twice = [str(path) for path, n in Counter(absolute).items() if n > 1]
-    if twice:
-        raise UsageError(f"the same INPUT is given twice: {', '.join(twice[:20])}")
-    kinds = [_kind_of(path) for path in absolute]
-    problems = [
-        f"{path}: no such file or folder"
-        if not path.exists()
-        else f"{path}: neither a folder, an image, a manifest (.csv, .parquet) nor a .zip"
-        for path, kind in zip(paths, kinds, strict=True)
-        if kind is None
-    ]
-    if problems:
-        more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
-        raise DataError("\n".join([*problems[:20], *more]))
-    prefixes = _prefixes([p for p, kind in zip(absolute, kinds, strict=True) if kind != "manifest"])
-    several = len(absolute) > 1
-    sources = []
-    for path, kind in zip(absolute, kinds, strict=True):
-        if kind == "manifest":
-            from plankton_da.manifests.table import read_manifest
-
-            sources.append(_Source(path, kind, "", read_manifest(path)))
-        elif kind is not None:
-            sources.append(_Source(path, kind, prefixes[path] if several else ""))
-    _refuse_shared_ids([source for source in sources if source.manifest is not None])
-    return sources
-
-
-def _kind_of(path: Path) -> Literal["folder", "zip", "image", "manifest"] | None:
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        return "folder"
-    if not path.is_file():
-        return None
-    if suffix in MANIFEST_SUFFIXES:
-        return "manifest"
-    if suffix == ".zip":
-        return "zip"
-    return "image" if suffix in IMAGE_SUFFIXES else None
-
-
-def _absolute(path: Path) -> Path:
-    """Absolute, with the INPUT's own name kept when it is a symbolic link."""
-    path = Path(path)
-    if path.name in ("", ".."):
-        return path.resolve()
-    return path.parent.resolve() / path.name
-
-
-def _prefixes(paths: Sequence[Path]) -> dict[Path, str]:
-    """The shortest ends of the paths, all of as many parts, that tell them apart."""
-    for depth in range(1, max((len(path.parts) for path in paths), default=0) + 1):
-        parts = [[part.strip(os.sep) for part in path.parts[-depth:]] for path in paths]
-        names = [text_of("/".join(ends)) for ends in parts]
-        if len(set(names)) == len(names):
-            return dict(zip(paths, names, strict=True))
-    return {path: text_of(path.as_posix()) for path in paths}
-
-
-def _refuse_shared_ids(sources: Sequence[_Source]) -> None:
-    if len(sources) < 2:
-        return
-    import pandas as pd
-
-    ids = pd.concat([s.manifest.table["object_id"] for s in sources if s.manifest is not None])
-    shared = list(ids[ids.duplicated()].unique())
-    if shared:
-        files = ", ".join(str(source.path) for source in sources)
-        raise ManifestError(
-            f"{files}: {len(shared)} object_ids stand in more than one of them, such as "
-            f"{', '.join(map(repr, shared[:5]))}; classify them one by one, each into its own --out"
-        )

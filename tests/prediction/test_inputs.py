@@ -15,7 +15,8 @@ import pytest
 
 from plankton_da.errors import DataError, ManifestError, UsageError
 from plankton_da.images.refs import open_image
-from plankton_da.prediction.inputs import Inputs, Item, carried_columns
+from plankton_da.prediction.inputs import Inputs, Item
+from plankton_da.prediction.sources import carried_columns
 
 Draw = Callable[[Path, int], Path]
 
