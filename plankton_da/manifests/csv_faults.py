@@ -1,7 +1,8 @@
-"""Where in a CSV file its faults are: read record by record, after Arrow could not read all of it."""
+"""Where in a CSV file its faults are: read record by record, where Arrow could not."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from array import array
@@ -16,7 +17,7 @@ from plankton_da.manifests.problems import Problem, Problems
 
 def records(path: Path, strict: bool = False) -> Iterator[tuple[int, int, list[str]]]:
     """First and last line of each record of a CSV file, and its values; no blank lines."""
-    with path.open("rb") as stream:
+    with path.open("rb") as stream, _values_of_any_length():
         text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
         reader = csv.reader(text, strict=strict)
         begin = 1
@@ -24,6 +25,15 @@ def records(path: Path, strict: bool = False) -> Iterator[tuple[int, int, list[s
             if record:
                 yield begin, reader.line_num, record
             begin = reader.line_num + 1
+
+
+@contextlib.contextmanager
+def _values_of_any_length() -> Iterator[None]:
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def record_lines(path: Path, width: int) -> NDArray[np.int64]:

@@ -5,7 +5,6 @@ Values stay in Arrow memory from file to table: ten million rows make no Python 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,20 +110,18 @@ def _read_parquet(path: Path) -> RawTable:
 
 
 def _read_csv(path: Path) -> RawTable:
-    size, line_count, quotes = _survey(path)
+    line_count, quotes = _survey(path)
     raw = RawTable(pd.DataFrame(), RowLines(None, 2))
     try:
         header = next(records(path), (1, 1, []))[2]
     except UnicodeDecodeError:
         raw.problems.extend(undecodable(path))
         return raw
-    except csv.Error:
-        header = []
     raw.problems.add(_doubled_columns(path, header, 1))
-    if raw.problems or not header or size == 0:
-        if not raw.problems:
-            raw.problems.extend(_failed(path, "empty", "is empty: no header and no rows").problems)
+    if raw.problems:
         return raw
+    if not header:
+        return _failed(path, "empty", "is empty: no header and no rows")
     if quotes % 2:  # Arrow takes all that follows an unclosed quote as one value, silently
         raw.problems.add(unclosed_quote(path))
     if line_count == 1:
@@ -160,18 +157,17 @@ def _parse(path: Path, header: list[str], bad_rows: list[int]) -> pa.Table:
         )
 
 
-def _survey(path: Path) -> tuple[int, int, int]:
-    """Bytes, lines (ended by LF, CRLF or CR) and quotation marks of a file."""
-    size = breaks = quotes = 0
+def _survey(path: Path) -> tuple[int, int]:
+    """Lines (ended by LF, CRLF or CR) and quotation marks of a file."""
+    breaks = quotes = 0
     last = b""
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
-            size += len(chunk)
             breaks += chunk.count(b"\n") + chunk.count(b"\r") - chunk.count(b"\r\n")
             breaks -= last == b"\r" and chunk.startswith(b"\n")
             quotes += chunk.count(b'"')
             last = chunk[-1:]
-    return size, breaks + (last not in b"\r\n"), quotes
+    return breaks + (last not in b"\r\n"), quotes
 
 
 def _doubled_columns(path: Path, header: Sequence[str], line: int | None) -> list[Problem]:

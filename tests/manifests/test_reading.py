@@ -98,6 +98,23 @@ def test_a_quote_inside_an_unquoted_value_is_a_letter(tmp_path: Path) -> None:
     assert table["image"].tolist() == ['5" net.png', "b.png"]
 
 
+def test_a_short_row_that_is_not_utf8_either(tmp_path: Path) -> None:
+    content = HEADER.encode() + b"1,a.png,I,x\n2,caf\xe9\n"
+    assert ("not_utf8", 3) in places(manifest_of(tmp_path, content))
+
+
+def test_a_huge_value_hides_no_other_problem(tmp_path: Path) -> None:
+    path = manifest_of(tmp_path, HEADER + f"1,a.png,I,{'x' * 200_000}\n\n2,b.png\n3,c.png,I,y\n")
+    assert places(path) == [("short_row", 4)]
+    assert read_table(path).lines.of(1) == 5
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)) * 40, b"\0" * 1000, b"\xff" * 1000])
+def test_a_binary_file_named_csv(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ManifestError):
+        read_manifest(manifest_of(tmp_path, content))
+
+
 def test_doubled_columns(tmp_path: Path) -> None:
     path = manifest_of(tmp_path, "object_id,image,image,instrument\n1,a,b,c\n")
     assert places(path) == [("doubled_column", 1)]
