@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -21,7 +21,7 @@ def build(
     format_name: Annotated[
         str, typer.Argument(metavar="FORMAT", help="What the inputs are: folders.")
     ],
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Where images are.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Where images are.")],
     instrument: Annotated[str, typer.Option(help="Name of the camera, such as IFCB or ISIIS.")],
     out: Annotated[Path, typer.Option(help="The manifest to write (.csv or .parquet).")],
     unlabelled: Annotated[
@@ -43,16 +43,16 @@ def build(
 
 @manifest_app.command("check")
 def check(
-    manifests: Annotated[list[Path], typer.Argument(metavar="M.csv...", help="Manifests.")],
+    manifests: Annotated[list[Path], typer.Argument(metavar="M.csv", help="Manifests.")],
     open_images: Annotated[
         bool, typer.Option("--open-images", help="Also decode every image.")
     ] = False,
     taxonomy: Annotated[
-        Optional[Path],  # noqa: UP045 (Typer reads it at run time)
+        Path | None,
         typer.Option(help="Label map (CSV label,class) to apply first."),
     ] = None,
     workers: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=1, help="Processes that decode; one per processor if not said."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -73,7 +73,7 @@ def split(
     ratios: Annotated[str, typer.Option(help="Shares of train,val,test.")] = "70,15,15",
     seed: Annotated[int, typer.Option(min=0, help="The same seed, the same division.")] = 0,
     group: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Column whose equal values stay together; group if not said."),
     ] = None,
     overwrite: Overwrite = False,

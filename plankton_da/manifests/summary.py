@@ -20,10 +20,11 @@ def counts_table(counts: pd.DataFrame) -> str:
     found += sorted(set(counts["split"].unique()) - set(found))
     lines = [["instrument", "label", *(name or "no split" for name in found), "all"]]
     for instrument, of_instrument in counts.groupby("instrument", sort=True):
+        camera = printable(str(instrument)) or "(no name)"
         for label, rows in of_instrument.groupby("label", sort=True):
             name = printable(str(label)) or "(no label)"
-            lines.append([printable(str(instrument)), name, *_numbers(rows, found)])
-        lines.append([printable(str(instrument)), "all", *_numbers(of_instrument, found)])
+            lines.append([camera, name, *_numbers(rows, found)])
+        lines.append([camera, "all", *_numbers(of_instrument, found)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(_aligned(line, widths) for line in lines)
 
