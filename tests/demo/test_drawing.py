@@ -98,7 +98,7 @@ def test_cameras_differ_by_more_than_polarity_and_colour() -> None:
     worse, even after inverting and graying."""
 
     def draw(dark_on_light: bool, seed: int) -> NDArray[np.float64]:
-        rows = []
+        rows: list[list[float]] = []
         for taxon in truth:
             rng = _rng(seed, int(dark_on_light), len(rows))
             camera = shadowgraph if dark_on_light else darkfield
