@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,3 +67,44 @@ def registry(lab: Path, registered: Path) -> Path:
     """The lab, whose registry has plankton 1; the artifacts are shared, so only to be read."""
     shutil.copyfile(registered / "mlflow.db", lab / "mlflow.db")
     return lab
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[[str, str], str]]:
+    """Starts ``mlflow COMMAND`` on a free port of loopback and gives its address once it answers.
+
+    The servers and all their workers are gone afterwards.
+    """
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(command: str, health: str) -> str:
+        with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
+            port = listener.getsockname()[1]
+        log = tmp_path / "server.log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "mlflow", *command.split()),
+                    *("--host", "127.0.0.1", "--port", str(port)),
+                ],
+                stdout=output,
+                stderr=output,
+                env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+                start_new_session=True,
+            )
+        processes.append(process)
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 120
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{url}{health}", timeout=5).close()
+                return url
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+
+    yield start
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
@@ -181,42 +175,14 @@ def ask(url: str, document: dict[str, Any]) -> list[dict[str, Any]]:
         return predictions
 
 
-@pytest.fixture
-def server(registry: Path) -> Iterator[str]:
-    """``mlflow models serve`` on loopback; it and its workers are gone afterwards."""
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
-    command = "models serve -m models:/plankton@candidate --env-manager local --host 127.0.0.1"
-    log = Path("serve.log")
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *command.split(), "--port", str(port)],
-            stdout=output,
-            stderr=output,
-            env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            start_new_session=True,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/ping", timeout=5).close()
-                break
-            except (urllib.error.URLError, ConnectionError):
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
-        yield url
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
-
-
 def test_served_model_answers_paths_and_bytes(
-    server: str, pictures: list[Path], classified: pd.DataFrame
+    registry: Path,
+    start_server: Callable[[str, str], str],
+    pictures: list[Path],
+    classified: pd.DataFrame,
 ) -> None:
+    command = "models serve -m models:/plankton@candidate --env-manager local"
+    server = start_server(command, "/ping")
     paths = {"dataframe_split": {"columns": ["image"], "data": [[str(p)] for p in pictures]}}
     found = ask(f"{server}/invocations", paths)
     assert [row["raw_label"] for row in found] == classified["raw_label"].tolist()

@@ -136,6 +136,13 @@ def test_database_path_through_a_file(tmp_path: Path) -> None:
         start_run(TrackingConfig(uri=f"sqlite:///{tmp_path}/a/mlflow.db"), name="dann")
 
 
+def test_artifacts_that_cannot_be_written(lab: Path) -> None:
+    run = start_run(TrackingConfig(), name="dann")
+    (lab / "mlartifacts").write_text("a file where the folder should be")
+    with pytest.raises(OutputError, match=r"mlartifacts.*make room or permit writing there"):
+        run.log_bytes(b"x", "a.txt")
+
+
 def test_missing_database_driver(lab: Path) -> None:
     message = refusal("postgresql+nosuchdriver://lab:secret@127.0.0.1/mlflow")
     assert "secret" not in message
