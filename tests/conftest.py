@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -88,7 +89,8 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights=Weights("none"),
     )
     noise = torch.Generator().manual_seed(0)
-    for domain, darkest in (("mid", 120), ("target", 0)):  # own statistics, as after training
+    darkest_of: dict[Literal["mid", "target"], int] = {"mid": 120, "target": 0}
+    for domain, darkest in darkest_of.items():  # statistics of their own, as after training
         network.use_domain(domain)
         images = torch.randint(215, 256, (64, 1, 32, 32), generator=noise, dtype=torch.uint8)
         for image in images[:, 0]:
