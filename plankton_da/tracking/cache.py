@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from plankton_da.errors import OutputError, RegistryError
+from plankton_da.tracking.uris import redact
 
 BUNDLE_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -61,9 +62,9 @@ def cached_bundle(uri: str, source: str, place: tuple[str, ...], expected: str |
             found = files_hash(bundle)
             if expected is not None and found != expected:
                 raise RegistryError(
-                    f"{source} at {uri}: its files are not those that were registered (sha256 "
-                    f"{found[:16]}..., registered {expected[:16]}...); the storage is damaged "
-                    "or was changed: register the bundle again"
+                    f"{source} at {redact(uri)}: its files are not those that were registered "
+                    f"(sha256 {found[:16]}..., registered {expected[:16]}...); the storage is "
+                    "damaged or was changed: register the bundle again"
                 )
             bundle.rename(fresh / "bundle")
             (fresh / "sha256").write_text(found)
@@ -84,10 +85,18 @@ def safe_name(text: str) -> str:
 
 def _download(uri: str, source: str, folder: Path | str) -> Path:
     import mlflow.artifacts
+    from mlflow.exceptions import MlflowException
 
-    path = mlflow.artifacts.download_artifacts(
-        artifact_uri=source, dst_path=str(folder), tracking_uri=uri, registry_uri=uri
-    )
+    try:
+        path = mlflow.artifacts.download_artifacts(
+            artifact_uri=source, dst_path=str(folder), tracking_uri=uri, registry_uri=uri
+        )
+    except MlflowException as error:
+        raise RegistryError(
+            f"{source}: MLflow at {redact(uri)} has this bundle on record, but its files cannot "
+            f"be had: {' '.join(str(error).split())}; if they were moved or deleted, move them "
+            "back or register the bundle again"
+        ) from error
     return Path(path)
 
 

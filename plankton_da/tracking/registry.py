@@ -25,7 +25,7 @@ from plankton_da.tracking.catalogue import (
     listed,
     version_of,
 )
-from plankton_da.tracking.runs import find_or_create_experiment
+from plankton_da.tracking.experiments import find_or_create_experiment
 from plankton_da.tracking.server import as_default, connect, talking_to
 from plankton_da.tracking.uris import redact
 from plankton_da.tracking.uris import tracking_uri as settled_uri

@@ -14,9 +14,10 @@ from plankton_da.config import TrackingConfig
 from plankton_da.errors import OutputError, TrackingError
 from plankton_da.tracking import server
 from plankton_da.tracking.datasets import dataset_input
+from plankton_da.tracking.experiments import find_or_create_experiment, reopen
 from plankton_da.tracking.names import clean_key
 from plankton_da.tracking.names import metric_key as metric_key
-from plankton_da.tracking.uris import artifact_location, redact, tracking_uri
+from plankton_da.tracking.uris import redact, tracking_uri
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ def start_run(
     uri = tracking_uri(tracking.uri)
     client = server.connect(uri)
     if run_id is not None:
-        return MlflowRun(client, uri, _reopen(client, uri, run_id, tags or {}), resumed=True)
+        return MlflowRun(client, uri, reopen(client, uri, run_id, tags or {}), resumed=True)
     with server.talking_to(uri):
         from mlflow.tracking.context.registry import resolve_tags
 
@@ -263,52 +264,6 @@ class NullRun:
     ) -> None: ...
 
     def finish(self, status: Status = "FINISHED") -> None: ...
-
-
-def find_or_create_experiment(client: MlflowClient, uri: str, name: str) -> str:
-    """The id of the experiment ``name``, made with artifacts beside a local database if new."""
-    from mlflow.exceptions import MlflowException
-
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        try:
-            return client.create_experiment(name, artifact_location=artifact_location(uri))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            experiment = client.get_experiment_by_name(name)  # another run was first
-    if experiment is None or experiment.lifecycle_stage == "deleted":
-        number = experiment.experiment_id if experiment is not None else "?"
-        raise TrackingError(
-            f"MLflow at {redact(uri)}: the experiment {name!r} is deleted; set another "
-            f"tracking.experiment or run: mlflow experiments restore --experiment-id {number}"
-        )
-    return experiment.experiment_id
-
-
-def _reopen(client: MlflowClient, uri: str, run_id: str, tags: Mapping[str, str]) -> MlflowEntity:
-    from mlflow.exceptions import MlflowException
-
-    with server.talking_to(uri):
-        try:
-            run = client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-            raise TrackingError(
-                f"MLflow at {redact(uri)} knows no run {run_id}, which this training is to "
-                "continue; set tracking.uri to the server that has it, or train anew in another "
-                "output_dir"
-            ) from None
-        if run.info.lifecycle_stage == "deleted":
-            raise TrackingError(
-                f"MLflow at {redact(uri)}: the run {run_id} is deleted; restore it (mlflow "
-                f"runs restore --run-id {run_id}), or train anew in another output_dir"
-            )
-        client.update_run(run_id, status="RUNNING")
-        for key, value in tags.items():
-            client.set_tag(run_id, clean_key(key), value)
-        return run
 
 
 def _param_text(setting: object) -> str:

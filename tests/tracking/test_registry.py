@@ -236,6 +236,12 @@ def test_changed_storage_is_refused(own_storage: Path) -> None:
         resolve_bundle("models:/plankton/1")
 
 
+def test_lost_storage_says_where_the_files_should_be(own_storage: Path) -> None:
+    shutil.rmtree(own_storage)
+    with pytest.raises(RegistryError, match=rf"{own_storage}.*register the bundle again"):
+        resolve_bundle("models:/plankton/1")
+
+
 def test_code_from_the_registry_is_not_executed(own_storage: Path, bundle_folder: Path) -> None:
     marker = Path("executed")
     for code in own_storage.rglob("*.py"):

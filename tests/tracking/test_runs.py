@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -49,6 +50,16 @@ def test_default_is_sqlite_in_the_working_directory_with_artifacts_beside_it(lab
     assert info.run_name == "dann"
     assert run.tracking_uri == f"sqlite:///{lab}/mlflow.db"
     assert not (lab / "mlruns").exists()
+
+
+def test_files_that_go_elsewhere_are_announced(lab: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    open_run()
+    assert caplog.messages == []
+    elsewhere = (lab.parent / "elsewhere").as_uri()  # as after moving the folder
+    client().create_experiment("old", artifact_location=elsewhere)
+    open_run(experiment="old")
+    assert caplog.messages == [f"files of experiment old go to {elsewhere}"]
 
 
 def test_config_comes_before_the_environment(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,3 +271,14 @@ def test_two_first_runs_at_once_share_one_new_database(tmp_path: Path) -> None:
         assert database.execute("select count(*) from runs").fetchone() == (2,)
     database.close()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_end_of_a_failed_run_hides_no_other_error(lab: Path) -> None:
+    run = open_run()
+    with contextlib.closing(sqlite3.connect("mlflow.db")) as database:
+        database.execute("alter table runs rename to lost")
+        database.commit()
+    run.finish("FAILED")
+    run.finish("KILLED")
+    with pytest.raises(TrackingError, match="no such table"):
+        run.finish()
