@@ -92,15 +92,14 @@ def _accumulating(layers: list[tuple[str, BatchNorm]]) -> Iterator[None]:
 
 @torch.no_grad()
 def estimate_statistics(
-    network: nn.Module, forward: Callable[[Tensor], object], batches: Iterator[Tensor]
-) -> int:
-    """Replace the statistics in use by those of ``batches``; the number of images seen.
+    layers: list[tuple[str, BatchNorm]],
+    forward: Callable[[Tensor], object],
+    batches: Iterator[Tensor],
+) -> None:
+    """Replace the statistics that ``layers`` have in use by those of ``batches``.
 
     Source: adaptive batch normalisation, Li et al., arXiv:1603.04779.
     """
-    seen = 0
-    with _accumulating(batch_norms(network)):
+    with _accumulating(layers):
         for images in batches:
             forward(images)
-            seen += len(images)
-    return seen

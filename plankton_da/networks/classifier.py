@@ -17,7 +17,7 @@ from plankton_da.networks.backbone import (
     create_backbone,
     resolve_weights,
 )
-from plankton_da.networks.batch_norm import Domain, DomainStatistics, batch_norms
+from plankton_da.networks.batch_norm import BatchNorm, Domain, DomainStatistics, batch_norms
 
 
 class PlanktonNetwork(nn.Module):
@@ -150,6 +150,11 @@ class PlanktonNetwork(nn.Module):
             if (own := list(layer.parameters())) and not any(p.requires_grad for p in own)
         ]
         self.train(self.training)
+
+    def learning_batch_norms(self) -> list[tuple[str, BatchNorm]]:
+        """BatchNorm layers outside of frozen stages, which keep the statistics they came with."""
+        frozen = {id(layer) for layer in self._frozen_layers}
+        return [(name, layer) for name, layer in batch_norms(self) if id(layer) not in frozen]
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode; what is frozen stays in evaluation mode."""

@@ -31,6 +31,8 @@ class AdaBN(SourceOnly):
         training = self.network.training
         self.network.eval()
         self.network.use_domain("target")
-        estimate_statistics(self.network, self.network.features, target_batches)
+        estimate_statistics(
+            self.network.learning_batch_norms(), self.network.features, target_batches
+        )
         self.network.use_domain("mid")
         self.network.train(training)

@@ -1,0 +1,1 @@
+"""Measurements whose figures stand in README and docs; not installed with the package."""
