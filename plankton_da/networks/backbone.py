@@ -82,6 +82,7 @@ def create_backbone(name: str, weights: Weights, image_size: int) -> Backbone:
         options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights.path)}}
     try:
         network = timm.create_model(name, **options)
+        _try(Backbone(network, name), image_size)
     except (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(
             f"backbone {name} cannot be made for images of {image_size} pixels"
@@ -89,6 +90,8 @@ def create_backbone(name: str, weights: Weights, image_size: int) -> Backbone:
         ) from error
     if weights.path is not None and weights.by_order:
         _load_by_order(network, weights.path)
+    elif weights.path is not None:
+        _require_loaded(network, weights.path)
     return Backbone(network, name)
 
 
@@ -195,3 +198,24 @@ def _load_by_order(network: nn.Module, path: Path) -> None:
     if [tensor.shape for tensor in source[:-2]] != [tensor.shape for tensor in own.values()]:
         raise ModelError(f"{path} does not fit the backbone: other shapes")
     network.load_state_dict(dict(zip(own, source[:-2], strict=True)), strict=True)
+
+
+@torch.no_grad()
+def _try(backbone: Backbone, image_size: int) -> None:
+    training = backbone.training
+    backbone.eval()(torch.zeros(1, 3, image_size, image_size))
+    backbone.train(training)
+
+
+def _require_loaded(network: nn.Module, path: Path) -> None:
+    # timm passes over names that it does not know, and would leave random weights in their place.
+    from timm.models import load_state_dict
+
+    found = {_content(tensor) for tensor in load_state_dict(str(path), weights_only=True).values()}
+    own = [tensor for tensor in network.state_dict().values() if tensor.numel() > 1]
+    if sum(_content(tensor) in found for tensor in own) < len(own) / 2:
+        raise ModelError(f"{path} does not fit the backbone: it holds weights of another network")
+
+
+def _content(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().float().numpy().tobytes()

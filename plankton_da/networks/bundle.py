@@ -190,6 +190,7 @@ def write_bundle(bundle: Bundle, folder: Path, *, onnx: bool = True) -> Bundle:
             for name, tensor in bundle.network.state_dict().items()
         }
         save_file(tensors, temporary / WEIGHTS_FILE)
+        (temporary / WEIGHTS_FILE).chmod(0o644)  # safetensors makes its file private
         if onnx:
             from plankton_da.networks.onnx_export import export_onnx
 
