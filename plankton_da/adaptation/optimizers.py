@@ -20,15 +20,19 @@ def create_optimizer(method: Method, config: SGDConfig | AdamWConfig) -> torch.o
         {"params": [p for p in learning if id(p) not in backbone], "full_lr": config.lr},
     ]
     groups = [group for group in groups if group["params"]]
+    optimizer: torch.optim.Optimizer
     if isinstance(config, SGDConfig):
-        return torch.optim.SGD(
+        optimizer = torch.optim.SGD(
             groups,
             lr=config.lr,
             momentum=config.momentum,
             nesterov=True,
             weight_decay=config.weight_decay,
         )
-    return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+    set_learning_rate(optimizer, 0.0)
+    return optimizer
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, progress: float) -> None:

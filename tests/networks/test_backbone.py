@@ -36,7 +36,7 @@ def test_a_weights_file_is_loaded(tmp_path: Path) -> None:
 def test_a_weights_file_of_another_network_is_refused(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "weights.safetensors")
     weights = Weights("", tmp_path / "weights.safetensors")
-    with pytest.raises(ModelError, match="weights.safetensors"):
+    with pytest.raises(ModelError, match=r"weights\.safetensors"):
         create_backbone("test_resnet", weights, 32)
 
 

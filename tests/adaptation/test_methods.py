@@ -1,0 +1,128 @@
+"""What every method must be."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from plankton_da.adaptation.methods import METHODS, Method, StepOutput
+from plankton_da.adaptation.methods.base import warm_up
+from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
+from plankton_da.adaptation.pairs import UdaBatch
+from plankton_da.config import SGDConfig, method_configs
+from plankton_da.errors import ModelError
+
+MethodOf = Callable[..., Method]
+BatchOf = Callable[[int], UdaBatch]
+
+
+def test_every_method_has_its_config_and_the_reverse() -> None:
+    assert list(METHODS) == list(method_configs())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_step_gives_a_differentiable_loss_and_detached_figures(
+    name: str, method_of: MethodOf, batch_of: BatchOf
+) -> None:
+    output = method_of(name)(batch_of(0), torch.tensor(0.3))
+    assert isinstance(output, StepOutput)
+    assert output.loss.shape == ()
+    assert output.loss.requires_grad
+    assert output.mid_logits.shape == (8, 5)
+    assert not output.mid_logits.requires_grad
+    for scalar in output.scalars.values():
+        assert scalar.shape == ()
+        assert not scalar.requires_grad
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_everything_that_learns_gets_a_gradient(
+    name: str, method_of: MethodOf, batch_of: BatchOf
+) -> None:
+    method = method_of(name)
+    method(batch_of(0), torch.tensor(0.5)).loss.backward()
+    without = [key for key, p in method.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_owns_no_optimizer_counter_or_logger(name: str) -> None:
+    source = inspect.getsource(inspect.getmodule(METHODS[name]))  # type: ignore[arg-type]
+    for word in ("optim", "logging", "mlflow", ".item(", "step +="):
+        assert word not in source
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_step_twice_is_the_same(name: str, method_of: MethodOf, batch_of: BatchOf) -> None:
+    first, second = (method_of(name)(batch_of(1), torch.tensor(0.5)).loss for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", [name for name, cls in METHODS.items() if not cls.adapts])
+def test_a_method_that_does_not_adapt_ignores_target_images(
+    name: str, method_of: MethodOf, batch_of: BatchOf
+) -> None:
+    batch = batch_of(0)
+    other = batch._replace(target_images=batch.target_images[:0])
+    losses = [method_of(name)(b, torch.tensor(0.5)).loss for b in (batch, other)]
+    assert torch.equal(*losses)
+
+
+def test_the_classification_loss_is_label_smoothed_cross_entropy(
+    method_of: MethodOf, batch_of: BatchOf
+) -> None:
+    method, batch = method_of("source_only"), batch_of(0)
+    output = method(batch, torch.tensor(0.5))
+    log_p = torch.log_softmax(output.mid_logits, dim=1)  # (M, K)
+    smoothed = torch.full_like(log_p, 0.1 / 5)
+    smoothed[torch.arange(8), batch.mid_labels] += 0.9
+    torch.testing.assert_close(output.loss.detach(), -(smoothed * log_p).sum(1).mean())
+
+
+def test_warm_up_is_the_paper_s() -> None:
+    progress = torch.tensor([0.0, 0.1, 0.5, 1.0], dtype=torch.float64)
+    expected = 2 / (1 + torch.exp(-10 * progress)) - 1
+    torch.testing.assert_close(warm_up(progress), expected)
+    assert warm_up(torch.tensor(0.0)) == 0
+    assert 0.999 < warm_up(torch.tensor(1.0)) < 1
+
+
+def test_settling_source_only_gives_the_target_mid_s_statistics(
+    method_of: MethodOf, batch_of: BatchOf
+) -> None:
+    method = method_of("source_only", model={"batch_norm": "per_domain"})
+    method(batch_of(0), torch.tensor(0.5))
+    method.settle(iter(()))
+    statistics = method.network.statistics.state_dict()
+    for key, value in statistics.items():
+        assert torch.equal(value, statistics[key.replace("target/", "mid/")])
+
+
+def test_settling_adabn_estimates_the_target_alone(method_of: MethodOf, batch_of: BatchOf) -> None:
+    method = method_of("adabn", model={"batch_norm": "per_domain"})
+    method(batch_of(0), torch.tensor(0.5))
+    before = {key: value.clone() for key, value in method.network.statistics.state_dict().items()}
+    method.settle(iter([batch_of(1).target_images]))
+    after = method.network.statistics.state_dict()
+    changed = {key.split("/")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"target"}
+    assert method.network.training
+
+
+def test_adabn_without_batch_norm_says_so(method_of: MethodOf) -> None:
+    with pytest.raises(ModelError, match="has no BatchNorm"):
+        method_of("adabn", model={"backbone": "test_vit"})
+
+
+def test_learning_rates_follow_the_paper_and_the_multiplier(method_of: MethodOf) -> None:
+    method = method_of("dann")
+    optimizer = create_optimizer(method, SGDConfig(lr=0.02, backbone_lr_multiplier=0.1))
+    set_learning_rate(optimizer, 0.5)
+    backbone, rest = optimizer.param_groups
+    assert rest["lr"] == pytest.approx(0.02 * 6**-0.75)
+    assert backbone["lr"] == pytest.approx(0.002 * 6**-0.75)
+    learning = sum(p.numel() for p in method.parameters() if p.requires_grad)
+    assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == learning
