@@ -6,9 +6,9 @@ Loading is pure: nothing is downloaded, no folder is made, no heavy library is i
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -30,7 +30,10 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-Paths: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+FilledString: TypeAlias = Annotated[str, Field(min_length=1)]
+Paths: TypeAlias = Annotated[
+    tuple[FilledString, ...], Field(min_length=1), BeforeValidator(_as_list)
+]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 BatchNormMode: TypeAlias = Literal["frozen", "shared", "per_domain"]
 Polarity: TypeAlias = Literal["auto", "dark_on_light", "light_on_dark"]
@@ -38,8 +41,22 @@ Polarity: TypeAlias = Literal["auto", "dark_on_light", "light_on_dark"]
 
 class _Section(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        strict=False,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, raw: object) -> object:
+        """Else ``freeze: true`` would mean one stage, and ``steps: true`` one step."""
+        for name, value in raw.items() if isinstance(raw, dict) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                raise ValueError(f"{name} is neither true nor false; found {str(value).lower()}")
+        return raw
 
 
 class CropConfig(_Section):
@@ -105,9 +122,9 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """The network."""
 
-    backbone: str = "tf_efficientnet_lite0"
+    backbone: FilledString = "tf_efficientnet_lite0"
     """any timm model name"""
-    pretrained: str = "auto"
+    pretrained: FilledString = "auto"
     """auto (installed package, then the hub) | none | a weights file (.safetensors, .pth)"""
     from_bundle: str | None = None
     """start from this bundle's weights instead"""
@@ -237,7 +254,7 @@ class Config(_Section):
 
     seed: NonNegativeInt = 0
     """seed of everything random"""
-    output_dir: str = "runs/plankton_da"
+    output_dir: FilledString = "runs/plankton_da"
     """folder of this run: checkpoints, bundle, diagnosis.json"""
     data: DataConfig
     """which images, and how they are read"""
@@ -354,11 +371,11 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
 
 
 def _describe(problem: dict[str, Any]) -> str:
-    tags = set(method_configs()) | {"sgd", "adamw"}
+    tags = _tagged_configs()
     location = [str(part) for part in problem["loc"] if str(part) not in tags]
     key = ".".join(location) or "the whole"
     if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key{_nearest(location[-1], location[:-1], problem['loc'])}"
+        return f"{key}: unknown key{_nearest(location[-1], problem['loc'][:-1])}"
     if problem["type"] == "missing":
         return f"{key}: required key is missing"
     if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -368,6 +385,8 @@ def _describe(problem: dict[str, Any]) -> str:
         return (
             f"{key}.name: expected one of {', '.join(names)}; found {found}{suggest(found, names)}"
         )
+    if problem["type"] in ("model_type", "model_attributes_type"):
+        return f"{key}: expected a section of key: value, found {problem['input']!r}"
     words = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return words if key == "the whole" else f"{key}: {words}"
@@ -380,30 +399,21 @@ def suggest(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def _nearest(name: str, parents: Sequence[str], loc: Sequence[object]) -> str:
-    for section, fields in _sections():
-        if section == tuple(parents) and (name_of := str(loc[-2]) if len(loc) > 1 else ""):
-            known = _tagged_fields(name_of) or fields
-            return suggest(name, known) or f"; known keys: {', '.join(known)}"
-    known = list(Config.model_fields)
+def _nearest(name: str, parents: Sequence[object]) -> str:
+    section: Any = Config
+    for part in map(str, parents):
+        if get_origin(section) is dict:
+            section = get_args(section)[1]
+        elif isinstance(section, type) and issubclass(section, BaseModel):
+            section = section.model_fields[part].annotation
+        else:  # a union: the part is the tag
+            section = _tagged_configs()[part]
+    known = list(section.model_fields)
     return suggest(name, known) or f"; known keys: {', '.join(known)}"
 
 
-def _tagged_fields(tag: str) -> list[str]:
-    optimizers: dict[str, type[_Section]] = {"sgd": SGDConfig, "adamw": AdamWConfig}
-    tagged = {**method_configs(), **optimizers}
-    return list(tagged[tag].model_fields) if tag in tagged else []
-
-
-def _sections(
-    model: type[BaseModel] = Config, prefix: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    yield prefix, list(model.model_fields)
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _sections(field.annotation, (*prefix, name))
-        elif name in ("method", "optimizer"):
-            yield (*prefix, name), []
+def _tagged_configs() -> dict[str, type[_Section]]:
+    return {**method_configs(), "sgd": SGDConfig, "adamw": AdamWConfig}
 
 
 def method_summaries() -> dict[str, str]:
