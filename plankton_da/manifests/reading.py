@@ -66,7 +66,8 @@ def read_table(path: Path) -> RawTable:
     try:
         return _read_csv(path) if suffix == ".csv" else _read_parquet(path)
     except FileNotFoundError:
-        return _failed(path, "unreadable", "no such file")
+        words = f"no such file; correct the path (a relative one counts from {Path.cwd()})"
+        return _failed(path, "unreadable", words)
     except OSError as error:
         return _failed(path, "unreadable", f"cannot be read: {error.strerror or error}")
 
