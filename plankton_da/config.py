@@ -127,7 +127,7 @@ class ModelConfig(_Section):
     pretrained: FilledString = "auto"
     """auto (installed package, then the hub) | none | a weights file (.safetensors, .pth)"""
     from_bundle: str | None = None
-    """start from this bundle's weights instead"""
+    """start from the weights of this bundle (a folder) instead"""
     bottleneck_dim: NonNegativeInt = 256
     """width of the Linear-BatchNorm-ReLU layer after the backbone; 0: none"""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import pickle
 from dataclasses import dataclass
@@ -11,6 +13,19 @@ from typing import Any
 import torch
 
 from plankton_da.errors import ModelError, OutputError
+
+_UNFINISHED = ".tmp"
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    EOFError,
+    pickle.UnpicklingError,
+)
+"""what torch raises on files that are something else, or cut off"""
 
 
 @dataclass(frozen=True)
@@ -56,20 +71,26 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
         The disk is full or the folder is not writable; older checkpoints stay as they are.
     """
     path = checkpoint_path(folder, checkpoint.step)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary = path.with_suffix(f".{os.getpid()}{_UNFINISHED}")
+    buffer = io.BytesIO()  # torch's own file writer does not say that a disk is full
+    torch.save(vars(checkpoint), buffer)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f"step_*{_UNFINISHED}"):  # of a killed process
+            leftover.unlink(missing_ok=True)
         with temporary.open("wb") as file:
-            torch.save(vars(checkpoint), file)
+            file.write(buffer.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into the latter
-        temporary.unlink(missing_ok=True)
+    except OSError as error:
         raise OutputError(
-            f"{path}: the checkpoint cannot be written: {error}; make room and continue with "
-            f"--resume"
+            f"{path}: the checkpoint cannot be written: {error.strerror or error}; make room or "
+            f"permit writing there, and continue with --resume"
         ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -83,8 +104,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         return Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path}: not a checkpoint of this version: {error}") from error
+    except _DAMAGE as error:
+        words = str(error).splitlines()[0] if str(error) else "it is empty or cut off"
+        raise ModelError(
+            f"{path}: damaged, or of another version: {words}; remove this file, and --resume "
+            f"continues from the checkpoint before it, or from the start"
+        ) from error
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

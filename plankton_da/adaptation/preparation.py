@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from plankton_da.manifests.table import Manifest, read_manifest
 from plankton_da.manifests.taxonomy import apply_taxonomy, read_taxonomy
 
 _CACHE_LIMIT_BYTES = 20e9
+_LISTED = 20
 _ROOT = "__root"  # column: folder that a row's ref is relative to
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ class TrainingData:
     mid: list[Manifest]
     target: list[Manifest]
     bad_images: dict[str, str]
-    """object_id -> why the image was left out"""
+    """path of the image -> why it was left out"""
 
     @property
     def mid_instruments(self) -> tuple[str, ...]:
@@ -138,6 +140,7 @@ def prepare(
         target=target,
         bad_images=reader.bad_images,
     )
+    reader.settle_bad_images()
     _require_images(data)
     return data
 
@@ -206,6 +209,7 @@ class _Reader:
         self._index = {name: position for position, name in enumerate(classes)}
         self._cache_folder = cache_folder
         self._progress = progress
+        self._images = 0
         self.bad_images: dict[str, str] = {}
 
     def read(self, table: pd.DataFrame) -> ImageSet:
@@ -217,13 +221,32 @@ class _Reader:
             self._preprocess,
             folder=self._folder(len(table)),
             workers=self._config.data.workers,
-            on_bad_image=self._config.data.on_bad_image,
+            on_bad_image="skip",  # all sets are read before any of their images is complained of
             progress=self._progress,
         )
         for row, error in pixels.problems.items():
-            self.bad_images[table["object_id"].iloc[row]] = str(error)
-            log.warning("left out %s: %s", table["image"].iloc[row], error)
+            path = os.path.join(table[_ROOT].iloc[row], table["image"].iloc[row])
+            self.bad_images[path] = str(error)
+        self._images += len(table)
         return ImageSet(table, pixels, self.labels_of(table))
+
+    def settle_bad_images(self) -> None:
+        """Stop at bad images, or say which are left out, as the config wants it."""
+        if not self.bad_images:
+            return
+        lines = [f"{path}: {why}" for path, why in self.bad_images.items()]
+        if len(lines) > _LISTED:
+            lines[_LISTED:] = [f"and {len(lines) - _LISTED} more"]
+        words = (
+            f"{len(self.bad_images)} of {self._images} images cannot be read:\n  "
+            + "\n  ".join(lines)
+            + "\n"
+        )
+        if self._config.data.on_bad_image == "error":
+            raise DataError(
+                f"{words}Mend or remove them, or leave them out with data.on_bad_image: skip"
+            )
+        log.warning("%sThey are left out; output_dir will name them in bad_images.json", words)
 
     def labels_of(self, table: pd.DataFrame) -> NDArray[np.int64]:
         labels = table["label"].map(self._index).fillna(-1)
@@ -235,10 +258,14 @@ class _Reader:
         if mode == "none":
             return None
         if mode == "auto":
-            self._cache_folder.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self._cache_folder).free
+            try:
+                self._cache_folder.mkdir(parents=True, exist_ok=True)
+                free = shutil.disk_usage(self._cache_folder).free
+            except OSError as error:
+                log.warning("images are decoded at every use: %s", error)
+                return None
             if size > min(_CACHE_LIMIT_BYTES, free / 2):
-                log.warning("images are decoded at every use: %.0f GB do not fit", size / 1e9)
+                log.warning("images are decoded at every use: %.3g GB do not fit", size / 1e9)
                 return None
         return self._cache_folder
 
@@ -275,4 +302,10 @@ def _require_images(data: TrainingData) -> None:
         ("target has no training image: rows with split train or none", data.target_train),
     ):
         if not len(images) or not images.pixels.good.any():
-            raise DataError(f"{words}; see: plankton-da manifest check")
+            raise DataError(f"{words}; see: plankton-da manifest check --open-images")
+    learnt = set(data.mid_train.labels[data.mid_train.pixels.good].tolist())
+    if unlearnt := [name for label, name in enumerate(data.classes) if label not in learnt]:
+        raise DataError(
+            f"mid has no training image that can be read of: {', '.join(unlearnt)}; mend some of "
+            f"its images, or drop it by a taxonomy"
+        )

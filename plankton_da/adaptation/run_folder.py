@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 from plankton_da.config import Config
 from plankton_da.errors import ConfigError, OutputError
+
+_UNFINISHED = ".tmp"
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ class RunFolder:
         ConfigError
             The run to be resumed was started with another config.
         """
+        self._require_writable()
         if not self._state.exists():
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if self.path.exists() and not self._is_empty():
                 raise OutputError(
                     f"output_dir {self.path} exists and holds no run; give another one: "
                     f"--set output_dir=..."
@@ -59,9 +63,7 @@ class RunFolder:
                 f"another one: --set output_dir=..."
             )
         self._require_same(config)
-        if not self._result.exists():
-            return None
-        return TrainResult(**json.loads(self._result.read_text(encoding="utf-8")))
+        return self._read_result() if self._result.exists() else None
 
     def run_id(self) -> str | None:
         """The MLflow run of an earlier attempt."""
@@ -84,24 +86,67 @@ class RunFolder:
             It cannot be written.
         """
         path = self.path / name
-        temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{name}.{os.getpid()}{_UNFINISHED}")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(
-                json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, path)
         except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error}") from error
+            raise OutputError(
+                f"{path}: cannot be written: {error.strerror or error}; make room or permit "
+                f"writing there, and continue with --resume"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         return path
 
+    def _require_writable(self) -> None:
+        """Before images are decoded for it: that may take hours."""
+        folder = self.path.absolute()
+        while not os.path.lexists(folder):
+            folder = folder.parent
+        if folder == self.path.absolute() and not folder.is_dir():
+            return  # said by claim
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            why = "is not writable" if folder.is_dir() else "is not a folder"
+            raise OutputError(
+                f"output_dir {self.path} cannot be written: {folder} {why}; give another one: "
+                f"--set output_dir=..."
+            )
+
+    def _is_empty(self) -> bool:
+        """Nothing is there but what a killed process left half written."""
+        return self.path.is_dir() and all(
+            path.name.startswith(".") and path.name.endswith(_UNFINISHED)
+            for path in self.path.iterdir()
+        )
+
     def _read_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
-        return state
+        try:
+            state: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
+            return {"run_id": state["run_id"], "config": dict(state["config"])}
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise OutputError(
+                f"{self._state} is damaged ({error}), so that this run cannot be continued; give "
+                f"another output_dir: --set output_dir=..."
+            ) from None
+
+    def _read_result(self) -> TrainResult:
+        try:
+            return TrainResult(**json.loads(self._result.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise OutputError(
+                f"{self._result} is damaged ({error}); remove it, and --resume writes it again"
+            ) from None
 
     def _require_same(self, config: Config) -> None:
         before, now = _flat(self._read_state()["config"]), _flat(config.model_dump(mode="json"))
-        free = ("data.workers", "output_dir", "tracking.uri")  # change nothing that is learnt
+        # change nothing that is learnt
+        free = ("data.workers", "data.cache", "output_dir", "tracking.uri")
         changed = [
             f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
             for key in sorted(before.keys() | now.keys())

@@ -24,7 +24,7 @@ from plankton_da.adaptation.checkpoints import (
 )
 from plankton_da.adaptation.diagnosis import diagnose
 from plankton_da.adaptation.interruption import Interruption
-from plankton_da.adaptation.methods import METHODS, Method
+from plankton_da.adaptation.methods import Method
 from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
 from plankton_da.adaptation.pairs import StepBatches, UdaBatch, batch_loader
 from plankton_da.adaptation.preparation import TrainingData, prepare
@@ -38,12 +38,12 @@ from plankton_da.adaptation.record import (
 from plankton_da.adaptation.run_folder import RunFolder, TrainResult
 from plankton_da.adaptation.scoring import Scores, predict_all, score_all, target_batches
 from plankton_da.adaptation.selection import choose
+from plankton_da.adaptation.start import build_method, find_weights
 from plankton_da.config import Config
 from plankton_da.errors import ModelError
 from plankton_da.images.augment import build_augmentation
-from plankton_da.networks.backbone import normalisation, resolve_weights
+from plankton_da.networks.backbone import normalisation
 from plankton_da.networks.bundle import Bundle, write_bundle
-from plankton_da.networks.classifier import build_network
 from plankton_da.networks.memory import keep_freed_memory
 from plankton_da.prediction.predictor import Predictor
 from plankton_da.tracking.runs import Run, check_tracking, start_run
@@ -72,28 +72,12 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
         return finished
     keep_freed_memory()
     device = _settle_device(config.training.device)
-    weights = resolve_weights(config.model.backbone, config.model.pretrained)
-    log.info("%s: %s", config.model.backbone, weights.words)
+    weights = find_weights(config)
     check_tracking(config.tracking)
     cache_folder = platformdirs.user_cache_path("plankton_da") / "pixels"
     data = prepare(config, normalisation(config.model.backbone), cache_folder, progress=progress)
 
-    torch.manual_seed(config.seed)
-    network = build_network(
-        config.model,
-        len(data.classes),
-        preprocess=data.preprocess,
-        domains={
-            **dict.fromkeys(data.mid_instruments, "mid"),
-            **dict.fromkeys(data.target_instruments, "target"),
-        },
-        batch_norm="per_domain" if config.method.name == "adabn" else None,
-        weights=weights,
-        seed=config.seed,
-    )
-    method = METHODS[config.method.name](network, config.method, config.model.label_smoothing)
-    method.to(device).train()
-
+    method = build_method(config, data, weights).to(device).train()
     run = start_run(
         config.tracking,
         name=f"{config.method.name}-{config.seed}",
@@ -231,7 +215,8 @@ def _conclude(
     run.log_file(folder.write("diagnosis.json", sentences))
     if data.bad_images:
         run.log_file(folder.write("bad_images.json", data.bad_images))
-    record_pictures(run, predictions, data.classes)
+    if run.run_id is not None:
+        record_pictures(run, predictions, data.classes)
     run.log_folder(folder.bundle, "bundle")
     metrics = flat_metrics(scores)
     run.log_metrics({f"selected/{key}": value for key, value in metrics.items()}, choice.step)

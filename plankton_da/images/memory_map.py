@@ -62,7 +62,7 @@ def open_memory_map(decoder: Decoder, folder: Path, workers: int, progress: bool
             needed_gb = len(decoder) * decoder.row_bytes / 1e9
             raise OutputError(
                 f"{folder}: decoded images cannot be kept here: {error.strerror or error}. "
-                f"They take {needed_gb:.2f} GB; make room, choose another output_dir, or set "
+                f"They take {needed_gb:.2f} GB; make room, or set "
                 "data.cache: none"
             ) from error
     return MemoryMap(path, problems)

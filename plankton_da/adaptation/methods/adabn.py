@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from torch import Tensor
 
+from plankton_da.adaptation.methods.base import Method
 from plankton_da.adaptation.methods.source_only import SourceOnly
-from plankton_da.config import AdaBNConfig
+from plankton_da.config import AdaBNConfig, BatchNormMode
 from plankton_da.errors import ModelError
-from plankton_da.networks.batch_norm import estimate_statistics
 from plankton_da.networks.classifier import PlanktonNetwork
 
 
 class AdaBN(SourceOnly):
     """source_only, then BatchNorm statistics of the target (Li et al., arXiv:1603.04779)."""
+
+    batch_norm: ClassVar[BatchNormMode | None] = "per_domain"
 
     def __init__(
         self, network: PlanktonNetwork, config: AdaBNConfig, label_smoothing: float
@@ -28,11 +31,4 @@ class AdaBN(SourceOnly):
 
     def settle(self, target_batches: Iterator[Tensor]) -> None:
         """Re-estimate the target's statistics from its images."""
-        training = self.network.training
-        self.network.eval()
-        self.network.use_domain("target")
-        estimate_statistics(
-            self.network.learning_batch_norms(), self.network.features, target_batches
-        )
-        self.network.use_domain("mid")
-        self.network.train(training)
+        Method.settle(self, target_batches)

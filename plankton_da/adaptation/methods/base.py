@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plankton_da.adaptation.pairs import UdaBatch
+from plankton_da.config import BatchNormMode
+from plankton_da.networks.batch_norm import estimate_statistics
 from plankton_da.networks.classifier import PlanktonNetwork
 
 
@@ -41,6 +43,8 @@ class Method(nn.Module):
 
     adapts: ClassVar[bool] = True
     """whether a step needs target images"""
+    batch_norm: ClassVar[BatchNormMode | None] = None
+    """the only BatchNorm mode that the method can use; None: any"""
 
     def __init__(self, network: PlanktonNetwork, config: Any, label_smoothing: float) -> None:
         super().__init__()
@@ -52,7 +56,21 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def settle(self, target_batches: Iterator[Tensor]) -> None:
-        """Make the network ready to predict; ``target_batches`` are images (N, C, H, W) uint8."""
+        """Make the network ready to predict; ``target_batches`` are images (N, C, H, W) uint8.
+
+        Statistics per domain: the target's are re-estimated from its images as they are, since
+        those gathered in training are of augmented images and of many states of the network.
+        """
+        if self.network.statistics is None:
+            return
+        training = self.network.training
+        self.network.eval()
+        self.network.use_domain("target")
+        estimate_statistics(
+            self.network.learning_batch_norms(), self.network.features, target_batches
+        )
+        self.network.use_domain("mid")
+        self.network.train(training)
 
     def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Label-smoothed cross entropy of logits (M, K) and labels (M,), the mean over M."""

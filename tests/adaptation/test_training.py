@@ -1,0 +1,253 @@
+"""Whole runs, small: what they record, what they never read, and that all paths see one image."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from plankton_da.adaptation.checkpoints import read_checkpoint
+from plankton_da.adaptation.preparation import prepare
+from plankton_da.adaptation.run_folder import TrainResult
+from plankton_da.adaptation.start import build_method, find_weights
+from plankton_da.adaptation.training import train
+from plankton_da.config import Config, parse_config
+from plankton_da.demo.archive import write_archive
+from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT
+from plankton_da.errors import ConfigError
+from plankton_da.manifests.ingest import build_manifest
+from plankton_da.manifests.table import read_manifest, write_manifest
+
+
+@pytest.fixture(scope="session")
+def manifests(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """mid, and a target with labels: train and test."""
+    folder = tmp_path_factory.mktemp("archive")
+    archive = write_archive(
+        folder / "a", seed=0, mid_per_class=14, target_images=0, target_test_images=60
+    )
+    mid, target = folder / "mid.csv", folder / "target.csv"
+    build_manifest("folders", [archive.mid], MID_INSTRUMENT, mid)
+    built = build_manifest("folders", [archive.target_test], TARGET_INSTRUMENT, target).table
+    split = ["train" if row % 3 else "test" for row in range(len(built))]
+    write_manifest(built.assign(split=split), target, overwrite=True)
+    return mid, target
+
+
+def small_config(manifests: tuple[Path, Path], out: Path, method: str, **changes: Any) -> Config:
+    """Four steps of a tiny network."""
+    raw: dict[str, Any] = {
+        "output_dir": str(out),
+        "data": {
+            "mid": str(manifests[0]),
+            "target": str(manifests[1]),
+            "image_size": 32,
+            "batch_size_per_instrument": 8,
+            "workers": 0,
+            "cache": "none",
+        },
+        "model": {"backbone": "test_resnet", "pretrained": "none", "bottleneck_dim": 8},
+        "method": {"name": method},
+        "training": {"steps": 4, "evaluate_every": 2},
+        "tracking": {"backend": "none"},
+    }
+    for section, values in changes.items():
+        raw[section] = {**raw.get(section, {}), **values}
+    return parse_config(raw)
+
+
+@pytest.fixture(scope="session")
+def tracked(
+    manifests: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainResult, str]:
+    """A run of ``dann`` that is recorded in MLflow, and the tracking URI."""
+    folder = tmp_path_factory.mktemp("tracked")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    config = small_config(
+        manifests, folder / "run", "dann", tracking={"backend": "mlflow", "uri": uri}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # importing mlflow's pyfunc warns of type hints
+        return train(config), uri
+
+
+def weights(result: TrainResult) -> dict[str, np.ndarray]:
+    return load_file(Path(result.bundle) / "model.safetensors")
+
+
+def same(left: TrainResult, right: TrainResult) -> bool:
+    ours, theirs = weights(left), weights(right)
+    return ours.keys() == theirs.keys() and all(
+        np.array_equal(value, theirs[key]) for key, value in ours.items()
+    )
+
+
+@pytest.mark.parametrize("method", ["adabn", "dann"])
+def test_permuted_target_labels_give_bit_equal_weights(
+    manifests: tuple[Path, Path], tmp_path: Path, method: str
+) -> None:
+    target = read_manifest(manifests[1]).table
+    images = [str(manifests[1].parent / image) for image in target["image"]]
+    shuffled = target["label"].sample(frac=1, random_state=1).to_numpy()
+    assert (shuffled != target["label"]).any()
+    write_manifest(target.assign(image=images, label=shuffled), tmp_path / "shuffled.csv")
+    plain = train(small_config(manifests, tmp_path / "plain", method))
+    other = train(
+        small_config((manifests[0], tmp_path / "shuffled.csv"), tmp_path / "other", method)
+    )
+    assert same(plain, other)
+    assert plain.selected_step == other.selected_step
+    oracle = f"oracle/test/{TARGET_INSTRUMENT}/recall/copepod"
+    assert plain.metrics[oracle] != other.metrics[oracle] or plain.metrics != other.metrics
+
+
+def test_the_bundle_has_no_discriminator_but_the_checkpoint_has(
+    tracked: tuple[TrainResult, str],
+) -> None:
+    result, _ = tracked
+    assert not [name for name in weights(result) if "discriminator" in name]
+    checkpoints = sorted((Path(result.bundle).parent / "checkpoints").iterdir())
+    assert [path.name for path in checkpoints] == ["step_0000002.pt", "step_0000004.pt"]
+    method = read_checkpoint(checkpoints[-1]).method
+    assert [name for name in method if name.startswith("discriminator")]
+
+
+def test_target_metrics_are_marked_as_oracle(tracked: tuple[TrainResult, str]) -> None:
+    metrics = tracked[0].metrics
+    of_target = [key for key in metrics if TARGET_INSTRUMENT in key]
+    assert of_target
+    assert all(key.startswith("oracle/") for key in of_target)
+    assert f"val/{MID_INSTRUMENT}/macro_recall" in metrics
+
+
+def test_every_path_sees_the_same_pixels(
+    tracked: tuple[TrainResult, str], manifests: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Training's preparation, evaluate, classify and the pyfunc, on the same image files."""
+    from plankton_da.evaluation.evaluate import evaluate
+    from plankton_da.images.refs import open_image
+    from plankton_da.networks.bundle import read_bundle_info
+    from plankton_da.prediction.folder import classify
+    from plankton_da.prediction.predictor import Predictor
+
+    result, _ = tracked
+    folder = Path(result.bundle)
+    info = read_bundle_info(folder)
+    config = parse_config(json.loads((folder.parent / "run.json").read_text())["config"])
+    data = prepare(
+        config, (info.preprocess.mean, info.preprocess.std), tmp_path / "cache", progress=False
+    )
+    test = data.oracle["test"]
+    root = manifests[1].parent
+    refs = read_manifest(manifests[1]).rows("test")["image"].tolist()
+    direct = np.stack([info.preprocess(open_image(ref, root), TARGET_INSTRUMENT) for ref in refs])
+    trained = test.pixels.read_many(range(len(test)))
+    np.testing.assert_array_equal(trained, direct)
+
+    predictor = Predictor.open(folder, engine="torch")
+    expected = predictor.probabilities(direct, TARGET_INSTRUMENT)
+    rows = read_manifest(manifests[1]).rows("test")
+    listed = rows.assign(image=[str(root / ref) for ref in rows["image"]])
+    write_manifest(listed, tmp_path / "test.csv")
+    classify(
+        folder,
+        [tmp_path / "test.csv"],
+        tmp_path / "p.csv",
+        engine="torch",
+        all_scores=True,
+        progress=False,
+    )
+    classified = pd.read_csv(tmp_path / "p.csv", dtype=str, keep_default_na=False)
+    found = classified[[f"p_{name}" for name in info.classes]].to_numpy(dtype=np.float32)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    document = evaluate(predictor, [read_manifest(tmp_path / "test.csv")], "test", bootstrap=0)
+    names = np.array(info.classes)[expected.argmax(1)]
+    accuracy = (names == rows["label"].to_numpy()).mean()
+    assert document["overall"]["accuracy"] == pytest.approx(accuracy)
+    assert result.metrics[f"oracle/test/{TARGET_INSTRUMENT}/accuracy"] == pytest.approx(accuracy)
+
+
+def test_a_run_in_mlflow_holds_everything(tracked: tuple[TrainResult, str]) -> None:
+    from mlflow import MlflowClient
+
+    result, uri = tracked
+    client = MlflowClient(uri)
+    run = client.get_run(result.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["method.grl_strength"] == "1.0"
+    assert {source.dataset.name for source in run.inputs.dataset_inputs} == {"mid", "target"}
+    for key in (
+        "train/loss",
+        "train/classification_loss",
+        "train/domain_loss",
+        "train/domain_accuracy",
+        "train/lambda2",
+        f"val/{MID_INSTRUMENT}/accuracy",
+        f"val/{MID_INSTRUMENT}/macro_recall",
+        f"val/{MID_INSTRUMENT}/recall/copepod",
+        f"oracle/test/{TARGET_INSTRUMENT}/macro_recall",
+    ):
+        assert key in run.data.metrics, key
+    history = client.get_metric_history(result.run_id, f"val/{MID_INSTRUMENT}/accuracy")
+    assert [metric.step for metric in history] == [2, 4]
+
+    def files(folder: str) -> set[str]:
+        found: set[str] = set()
+        for item in client.list_artifacts(result.run_id, folder):
+            found |= files(item.path) if item.is_dir else {item.path}
+        return found
+
+    stored = files("")
+    for path in (
+        "config.json",
+        "preprocess.json",
+        "diagnosis.json",
+        "bundle/bundle.json",
+        "bundle/model.safetensors",
+        "bundle/model.onnx",
+        f"confusion/val/{MID_INSTRUMENT}.png",
+        f"confusion/oracle/test/{TARGET_INSTRUMENT}.png",
+        f"examples/target/{TARGET_INSTRUMENT}.png",
+    ):
+        assert path in stored, (path, sorted(stored))
+
+
+def test_the_bundle_describes_itself(tracked: tuple[TrainResult, str]) -> None:
+    from plankton_da.networks.bundle import read_bundle_info
+
+    info = read_bundle_info(Path(tracked[0].bundle))
+    assert info.run_id == tracked[0].run_id
+    assert info.temperature != 1.0
+    assert info.metrics[f"val/{MID_INSTRUMENT}"]["macro_recall_ci"] is not None
+    assert info.priors.keys() == set(info.classes)
+    assert sum(info.priors.values()) == pytest.approx(1)
+
+
+def test_a_run_can_start_from_a_bundle(
+    tracked: tuple[TrainResult, str], manifests: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle = Path(tracked[0].bundle)
+    started = {"from_bundle": str(bundle)}
+    config = small_config(manifests, tmp_path / "run", "dann", model=started)
+    data = prepare(config, ((0.5,) * 3, (0.5,) * 3), tmp_path / "cache", progress=False)
+    method = build_method(config, data, find_weights(config))
+    theirs = weights(tracked[0])
+    ours = method.network.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[name].numpy(), theirs[name]) for name in ours)
+
+
+def test_a_bundle_that_does_not_fit_is_refused(
+    tracked: tuple[TrainResult, str], manifests: tuple[Path, Path], tmp_path: Path
+) -> None:
+    started = {"from_bundle": tracked[0].bundle, "bottleneck_dim": 16}
+    config = small_config(manifests, tmp_path / "run", "dann", model=started)
+    with pytest.raises(ConfigError, match="bottleneck_dim is 16, the bundle's 8"):
+        train(config)
+    assert not (tmp_path / "run").exists()
