@@ -9,9 +9,9 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from plankton_da.errors import BundleError, OutputError
 from plankton_da.images.preprocess import Preprocess
@@ -25,6 +25,12 @@ WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
 
 
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("a class is named twice")
+    return names
+
+
 class BundleInfo(BaseModel):
     """``bundle.json``: what the weights are, what they need, and where they come from."""
 
@@ -34,18 +40,18 @@ class BundleInfo(BaseModel):
     backbone: str
     bottleneck_dim: int
     batch_norm: Literal["frozen", "shared", "per_domain"]
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
     taxon_ids: dict[str, str] = {}
     """class -> taxon id"""
     preprocess: Preprocess
     preprocess_hash: str
     method: str
-    temperature: float = 1.0
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """logits are divided by it before the softmax"""
     thresholds: dict[str, float] = {}
     """class -> score below which a prediction abstains; empty: never"""
     mid_instruments: tuple[str, ...]
-    target_instruments: tuple[str, ...]
+    target_instruments: Annotated[tuple[str, ...], Field(min_length=1)]
     priors: dict[str, float] = {}
     """class -> share in mid's training images"""
     manifests: dict[str, str] = {}
@@ -81,7 +87,7 @@ class Bundle:
 
 
 def read_bundle_info(folder: Path) -> BundleInfo:
-    """Read and check ``bundle.json`` alone; loads no torch.
+    """Read ``bundle.json``, and check it and that the weights beside it are whole; loads no torch.
 
     Raises
     ------
@@ -111,13 +117,37 @@ def read_bundle_info(folder: Path) -> BundleInfo:
         problems = "; ".join(
             f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors()[:5]
         )
-        raise BundleError(f"{path} is not a valid bundle: {problems}") from None
+        raise BundleError(
+            f"{path} is not a valid bundle: {problems}; copy the bundle again"
+        ) from None
     if info.preprocess.hash() != info.preprocess_hash:
         raise BundleError(
             f"{path}: preprocess does not match preprocess_hash: the file was edited, or this "
-            f"plankton_da preprocesses differently from the one that wrote it ({_writer(raw)})"
+            f"plankton_da preprocesses differently from the one that wrote it ({_writer(raw)}); "
+            f"copy the bundle again, or use that version"
         )
+    _check_weights(Path(folder), info)
     return info
+
+
+def _check_weights(folder: Path, info: BundleInfo) -> None:
+    """By the header, which says how long the file must be; the ONNX engine reads only its own."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / WEIGHTS_FILE
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = set(file.keys())
+            classes = file.get_slice("head.weight").get_shape()[0] if "head.weight" in names else 0
+    except FileNotFoundError:
+        raise BundleError(f"{folder}: {WEIGHTS_FILE} is missing; copy the bundle again") from None
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path} is damaged: {error}; copy the bundle again") from None
+    if classes != len(info.classes):
+        raise BundleError(
+            f"{folder}: {INFO_FILE} names {len(info.classes)} classes, the weights have {classes}; "
+            f"the files are of two different bundles: copy the bundle again"
+        )
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -128,7 +158,6 @@ def read_bundle(folder: Path) -> Bundle:
     BundleError
         As ``read_bundle_info``; or weights are missing, truncated, or do not fit ``bundle.json``.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from plankton_da.config import ModelConfig
@@ -136,13 +165,7 @@ def read_bundle(folder: Path) -> Bundle:
     from plankton_da.networks.classifier import build_network
 
     info = read_bundle_info(folder)
-    path = Path(folder) / WEIGHTS_FILE
-    try:
-        tensors = load_file(path)
-    except FileNotFoundError:
-        raise BundleError(f"{folder}: {WEIGHTS_FILE} is missing; copy the bundle again") from None
-    except (OSError, SafetensorError) as error:
-        raise BundleError(f"{path} is damaged: {error}; copy the bundle again") from None
+    tensors = load_file(Path(folder) / WEIGHTS_FILE)
     network = build_network(
         ModelConfig(backbone=info.backbone, pretrained="none", bottleneck_dim=info.bottleneck_dim),
         len(info.classes),
@@ -151,12 +174,6 @@ def read_bundle(folder: Path) -> Bundle:
         batch_norm=info.batch_norm,
         weights=Weights("the bundle's"),
     )
-    head = tensors.get("head.weight")
-    if head is not None and len(head) != len(info.classes):
-        raise BundleError(
-            f"{folder}: {INFO_FILE} names {len(info.classes)} classes, the weights have "
-            f"{len(head)}; the files are of two different bundles"
-        )
     try:
         network.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
@@ -175,6 +192,7 @@ def write_bundle(bundle: Bundle, folder: Path, *, onnx: bool = True) -> Bundle:
     OutputError
         The folder exists already or cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -198,8 +216,12 @@ def write_bundle(bundle: Bundle, folder: Path, *, onnx: bool = True) -> Bundle:
         text = json.dumps(bundle.info.model_dump(mode="json"), indent=2, ensure_ascii=False)
         (temporary / INFO_FILE).write_text(text + "\n", encoding="utf-8")
         os.replace(temporary, folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: the bundle cannot be written: {error}") from error
+    except (OSError, SafetensorError) as error:
+        words = getattr(error, "strerror", None) or str(error)
+        raise OutputError(
+            f"{folder}: the bundle cannot be written: {words}; make room or permit writing there, "
+            f"and give the same command again (train: with --resume)"
+        ) from error
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)

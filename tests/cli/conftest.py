@@ -92,8 +92,10 @@ def train_words(tmp_path: Path, drawn_lab: Path) -> Callable[..., list[str]]:
     """The words of a ``train`` command: ``train_words("--resume", data__mid="other.csv")``."""
     from plankton_da.config_text import config_text, write_config
 
-    manifests = {"mid": (str(drawn_lab / "mid.csv"),), "target": (str(drawn_lab / "target.csv"),)}
-    write_config(config_text("dann", **manifests), tmp_path / "dann.yaml", overwrite=True)
+    mid, target = (str(drawn_lab / f"{name}.csv") for name in ("mid", "target"))
+    write_config(
+        config_text("dann", mid=(mid,), target=(target,)), tmp_path / "dann.yaml", overwrite=True
+    )
 
     def words(*options: str, **settings: object) -> list[str]:
         keys = TINY | {name.replace("__", "."): str(value) for name, value in settings.items()}
@@ -123,8 +125,8 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, drawn_lab: Path) -> P
     from plankton_da.config_text import config_text, write_config
 
     folder = tmp_path_factory.mktemp("finished")
-    manifests = {"mid": (str(drawn_lab / "mid.csv"),), "target": (str(drawn_lab / "target.csv"),)}
-    write_config(config_text("dann", **manifests), folder / "dann.yaml")
+    mid, target = (str(drawn_lab / f"{name}.csv") for name in ("mid", "target"))
+    write_config(config_text("dann", mid=(mid,), target=(target,)), folder / "dann.yaml")
     settings = TINY | {"output_dir": str(folder / "run")}
     run_training(
         load_config(folder / "dann.yaml", [f"{key}={value}" for key, value in settings.items()])
