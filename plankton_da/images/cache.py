@@ -116,7 +116,7 @@ def open_pixels(
     if problems and on_bad_image == "error":
         raise DataError(_describe(problems, decoder))
     if problems:
-        _log.warning("left out: %s", _describe(problems, decoder))
+        _log.warning("%d of %d images cannot be read", len(problems), len(decoder))
     return PixelSource(decoder, problems, stored)
 
 
