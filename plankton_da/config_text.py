@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import textwrap
@@ -120,4 +121,10 @@ def write_config(text: str, path: Path, *, overwrite: bool = False) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error}") from error
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror or error}; make room or permit writing "
+            f"there, or give another --out"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

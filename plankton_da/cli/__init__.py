@@ -5,6 +5,8 @@ Nothing heavy is imported here; each command imports what it needs when it runs.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -16,7 +18,9 @@ from plankton_da.cli.evaluate import evaluate
 from plankton_da.cli.manifest import manifest_app
 from plankton_da.cli.registry import promote, register
 from plankton_da.cli.train import init, list_known, train
-from plankton_da.errors import PlanktonDAError
+from plankton_da.errors import OutputError, PlanktonDAError
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="plankton-da",
@@ -75,5 +79,21 @@ def main() -> None:
     except PlanktonDAError as error:
         typer.echo(f"plankton-da: {error}", err=True)
         sys.exit(error.exit_code)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
+            _say_interrupted()
+        raise
     except KeyboardInterrupt:
-        sys.exit(130)
+        _say_interrupted()
+        sys.exit(_INTERRUPTED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more when it ends
+        typer.echo(f"plankton-da: stdout cannot be written: {error.strerror}; make room", err=True)
+        sys.exit(OutputError.exit_code)
+
+
+def _say_interrupted() -> None:
+    words = "interrupted; finished work is kept: the same command continues (train: with --resume)"
+    typer.echo(f"plankton-da: {words}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -99,7 +100,7 @@ class FileLock:
             Another process has it, or the file cannot be made.
         """
         with explained(self._path):
-            file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+            file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", 0)
         try:
             _lock(file)
         except (BlockingIOError, PermissionError):
@@ -109,11 +110,11 @@ class FileLock:
                 f"{self._what}: another process is writing it ({holder}); wait for it, or give "
                 f"another --out"
             ) from None
-        file.seek(1)
-        file.truncate()
-        file.write(f"{socket.gethostname()}, process {os.getpid()}".encode())
-        file.flush()
-        self._file = file
+        self._file = file  # whose closing ends the lock
+        with contextlib.suppress(OSError):  # the holder's name is a courtesy; a disk may be full
+            file.seek(1)
+            file.truncate()
+            file.write(f"{socket.gethostname()}, process {os.getpid()}".encode())
 
     def release(self) -> None:
         """Give the lock back."""

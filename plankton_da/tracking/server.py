@@ -120,6 +120,8 @@ def explain(uri: str, error: Exception) -> str:
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN; "
             "on macOS port 5000 belongs to AirPlay, so start MLflow on another port"
         )
+    elif is_database(uri) and "disk is full" in words:
+        ways = "make room there, or name a database on another disk with tracking.uri"
     elif is_database(uri):
         ways = (
             "repair or move the database, or name another one with tracking.uri or --tracking-uri"
