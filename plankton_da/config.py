@@ -165,8 +165,19 @@ class DANNConfig(_Section):
     """width of the domain discriminator's hidden layers"""
 
 
+class MCCConfig(_Section):
+    """Minimum class confusion on the target's predictions (Jin et al., ECCV 2020)."""
+
+    name: Literal["mcc"] = "mcc"
+    """mcc"""
+    mcc_weight: NonNegativeFloat = 1.0
+    """weight of the class confusion loss; constant"""
+    temperature: Annotated[float, Field(ge=1)] = 2.5
+    """softmax temperature within the class confusion loss"""
+
+
 MethodConfig: TypeAlias = Annotated[
-    Union[SourceOnlyConfig, AdaBNConfig, DANNConfig], Field(discriminator="name")  # noqa: UP007
+    Union[SourceOnlyConfig, AdaBNConfig, DANNConfig, MCCConfig], Field(discriminator="name")  # noqa: UP007
 ]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from plankton_da.adaptation.methods.adabn import AdaBN
 from plankton_da.adaptation.methods.base import Method, StepOutput
 from plankton_da.adaptation.methods.dann import DANN
+from plankton_da.adaptation.methods.mcc import MCC
 from plankton_da.adaptation.methods.source_only import SourceOnly
 
 METHODS: dict[str, type[Method]] = {
     "source_only": SourceOnly,
     "adabn": AdaBN,
     "dann": DANN,
+    "mcc": MCC,
 }
 
 __all__ = ["METHODS", "Method", "StepOutput"]
