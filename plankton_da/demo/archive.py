@@ -21,12 +21,12 @@ from plankton_da.errors import OutputError
 Camera = Callable[[Scene, np.random.Generator], NDArray[np.uint8]]
 
 TARGET_PROPORTIONS: Mapping[str, float] = {
-    "detritus": 0.35,
-    "copepod": 0.25,
-    "diatom_chain": 0.14,
-    "appendicularian": 0.1,
-    "medusa": 0.1,
-    "chaetognath": 0.06,
+    "detritus": 0.25,
+    "copepod": 0.22,
+    "diatom_chain": 0.16,
+    "appendicularian": 0.14,
+    "medusa": 0.13,
+    "chaetognath": 0.10,
 }
 """What swims before the target camera; before the mid camera every taxon is equally frequent."""
 
