@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -176,8 +176,28 @@ class MCCConfig(_Section):
     """softmax temperature within the class confusion loss"""
 
 
+class CDANConfig(_Section):
+    """Adversarial training conditioned on the predicted classes (Long et al., NeurIPS 2018)."""
+
+    name: Literal["cdan"] = "cdan"
+    """cdan"""
+    grl_strength: NonNegativeFloat = 1.0
+    """lambda2: the reversed gradient's factor, warmed up by 2/(1+exp(-10p))-1"""
+    adversarial_weight: NonNegativeFloat = 1.0
+    """lambda3: weight of the domain loss; constant"""
+    hidden_dim: PositiveInt = 1024
+    """width of the domain discriminator's hidden layers"""
+    entropy_conditioning: bool = False
+    """weigh each image in the domain loss by 1 + exp(-entropy of its prediction): CDAN+E"""
+    mcc_weight: NonNegativeFloat = 0.0
+    """weight of the class confusion loss of method mcc beside it; 0: none"""
+    mcc_temperature: Annotated[float, Field(ge=1)] = 2.5
+    """softmax temperature within the class confusion loss"""
+
+
 MethodConfig: TypeAlias = Annotated[
-    Union[SourceOnlyConfig, AdaBNConfig, DANNConfig, MCCConfig], Field(discriminator="name")  # noqa: UP007
+    SourceOnlyConfig | AdaBNConfig | DANNConfig | CDANConfig | MCCConfig,
+    Field(discriminator="name"),
 ]
 
 
@@ -214,7 +234,7 @@ def _default_sgd(value: object) -> object:
 
 
 OptimizerConfig: TypeAlias = Annotated[
-    Annotated[Union[SGDConfig, AdamWConfig], Field(discriminator="name")],  # noqa: UP007
+    Annotated[SGDConfig | AdamWConfig, Field(discriminator="name")],
     BeforeValidator(_default_sgd),
 ]
 

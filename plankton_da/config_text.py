@@ -22,6 +22,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "adabn": {},
     # The article's objective has no layer between backbone and classifier.
     "dann": {"model.bottleneck_dim": 0},
+    "cdan": {},
     "mcc": {},
 }
 """method -> dotted keys that its config sets other than the defaults"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from plankton_da.adaptation.methods.adabn import AdaBN
 from plankton_da.adaptation.methods.base import Method, StepOutput
+from plankton_da.adaptation.methods.cdan import CDAN
 from plankton_da.adaptation.methods.dann import DANN
 from plankton_da.adaptation.methods.mcc import MCC
 from plankton_da.adaptation.methods.source_only import SourceOnly
@@ -12,6 +13,7 @@ METHODS: dict[str, type[Method]] = {
     "source_only": SourceOnly,
     "adabn": AdaBN,
     "dann": DANN,
+    "cdan": CDAN,
     "mcc": MCC,
 }
 
