@@ -44,7 +44,7 @@ class CDAN(Method):
         )
         features = torch.cat([mid_features, target_features])  # (M + T, F)
         logits = self.network.classify(features)  # (M + T, K)
-        mid_logits, target_logits = logits.split([len(mid_features), len(target_features)])
+        mid_logits, target_logits = torch.split(logits, [len(mid_features), len(target_features)])
         classification_loss = self.classification_loss(mid_logits, batch.mid_labels)
         strength = self.config.grl_strength * warm_up(progress)
         probabilities = torch.softmax(logits, dim=1).detach()
