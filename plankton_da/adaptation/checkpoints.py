@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Checkpoint:
     """one entry per evaluation"""
     scalars: list[dict[str, float]]
     """one entry per logging interval"""
+    meter: dict[str, Any] = field(default_factory=dict)
+    """training scalars since the last logging interval"""
 
 
 def random_state() -> dict[str, Any]:

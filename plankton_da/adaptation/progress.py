@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +22,14 @@ log = logging.getLogger(__name__)
 class Meter:
     """Means of a step's scalars since the last reading; no device waits before ``read``."""
 
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._steps = 0
+    def __init__(self, sums: Mapping[str, Tensor] | None = None, steps: int = 0) -> None:
+        """Go on from the ``state`` of an earlier one, if it is given."""
+        self._sums: dict[str, Tensor] = dict(sums or {})
+        self._steps = steps
+
+    def state(self) -> dict[str, Any]:
+        """What a new one needs to go on."""
+        return {"sums": self._sums, "steps": self._steps}
 
     def add(self, scalars: dict[str, Tensor]) -> None:
         """Add one step's scalars, each ()."""

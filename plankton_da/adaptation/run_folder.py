@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from plankton_da.config import Config
 from plankton_da.errors import ConfigError, OutputError
 
+BUNDLE = "bundle"
 _UNFINISHED = ".tmp"
 
 
@@ -34,7 +37,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
-        self.bundle = path / "bundle"
+        self.bundle = path / BUNDLE
         self._state = path / "run.json"
         self._result = path / "result.json"
 
@@ -47,7 +50,7 @@ class RunFolder:
             The folder holds a run and ``resume`` is off, or holds something else, or cannot be
             written.
         ConfigError
-            The run to be resumed was started with another config.
+            The run to be resumed was started with another config or other manifests.
         """
         self._require_writable()
         if not self._state.exists():
@@ -63,15 +66,25 @@ class RunFolder:
                 f"another one: --set output_dir=..."
             )
         self._require_same(config)
-        return self._read_result() if self._result.exists() else None
+        if self._result.exists():
+            return self._read_result()
+        self._require_same_files(config)
+        return None
 
     def run_id(self) -> str | None:
         """The MLflow run of an earlier attempt."""
         return self._read_state().get("run_id") if self._state.exists() else None
 
     def begin(self, config: Config, run_id: str | None) -> None:
-        """Record what runs here."""
-        self.write("run.json", {"run_id": run_id, "config": config.model_dump(mode="json")})
+        """Record what runs here; remove what a killed process left half written."""
+        for leftover in self._leftovers():
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+        files = _data_files(config)
+        document = {"run_id": run_id, "config": config.model_dump(mode="json"), "files": files}
+        self.write("run.json", document)
 
     def finish(self, result: TrainResult) -> None:
         """Record the result: the run is finished."""
@@ -120,15 +133,16 @@ class RunFolder:
 
     def _is_empty(self) -> bool:
         """Nothing is there but what a killed process left half written."""
-        return self.path.is_dir() and all(
-            path.name.startswith(".") and path.name.endswith(_UNFINISHED)
-            for path in self.path.iterdir()
-        )
+        return self.path.is_dir() and set(self.path.iterdir()) == set(self._leftovers())
+
+    def _leftovers(self) -> list[Path]:
+        return [*self.path.glob(f".*.json.*{_UNFINISHED}"), *self.path.glob(f".{BUNDLE}.*")]
 
     def _read_state(self) -> dict[str, Any]:
         try:
             state: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
-            return {"run_id": state["run_id"], "config": dict(state["config"])}
+            keys = {"run_id": state["run_id"], "config": dict(state["config"])}
+            return {**keys, "files": dict(state.get("files", {}))}
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise OutputError(
                 f"{self._state} is damaged ({error}), so that this run cannot be continued; give "
@@ -157,6 +171,28 @@ class RunFolder:
                 f"{self.path} holds a run of another config: {'; '.join(changed)}. Resume with the "
                 f"config it was started with, or give another output_dir"
             )
+
+    def _require_same_files(self, config: Config) -> None:
+        """A run on changed labels would go on without complaint, and mean nothing."""
+        before = self._read_state()["files"]
+        now = _data_files(config)
+        changed = [path for path in now if before.get(path, now[path]) != now[path]]
+        if changed:
+            raise ConfigError(
+                f"{', '.join(changed)} was changed since the run in {self.path} began. Resume with "
+                f"the file as it was, or give another output_dir: --set output_dir=..."
+            )
+
+
+def _data_files(config: Config) -> dict[str, str]:
+    """Path -> sha256 of the tables that decide what is learnt and chosen; absent ones left out."""
+    data = config.data
+    paths = (*data.mid, *data.target, *(data.audit or ()), data.taxonomy)
+    hashes = {}
+    for path in filter(None, paths):
+        with contextlib.suppress(FileNotFoundError), Path(path).open("rb") as file:
+            hashes[path] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +20,7 @@ from plankton_da.adaptation.checkpoints import (
     restore_random_state,
     write_checkpoint,
 )
+from plankton_da.adaptation.device import mixed_precision, settle_device
 from plankton_da.adaptation.diagnosis import diagnose
 from plankton_da.adaptation.interruption import Interruption
 from plankton_da.adaptation.methods import Method
@@ -36,7 +35,14 @@ from plankton_da.adaptation.record import (
     record_start,
 )
 from plankton_da.adaptation.run_folder import RunFolder, TrainResult
-from plankton_da.adaptation.scoring import Scores, predict_all, score_all, target_batches
+from plankton_da.adaptation.scoring import (
+    Scores,
+    history_entry,
+    predict_all,
+    score_all,
+    target_batches,
+    val_accuracies,
+)
 from plankton_da.adaptation.selection import choose
 from plankton_da.adaptation.start import build_method, find_weights
 from plankton_da.config import Config
@@ -71,7 +77,7 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     if finished is not None:
         return finished
     keep_freed_memory()
-    device = _settle_device(config.training.device)
+    device = settle_device(config.training.device)
     weights = find_weights(config)
     check_tracking(config.tracking)
     cache_folder = platformdirs.user_cache_path("plankton_da") / "pixels"
@@ -110,12 +116,13 @@ def _run_steps(
 ) -> tuple[list[dict[str, Any]], list[dict[str, float]]]:
     steps = config.training.steps
     optimizer = create_optimizer(method, config.optimizer)
-    start, history, scalars = 0, [], []
+    start, history, scalars, meter = 0, [], [], Meter()
     if (latest := latest_checkpoint(folder.checkpoints)) is not None:
         checkpoint = read_checkpoint(latest)
         method.load_state_dict(checkpoint.method)
         optimizer.load_state_dict(checkpoint.optimizer)
         start, history, scalars = checkpoint.step, checkpoint.history, checkpoint.scalars
+        meter = Meter(**checkpoint.meter)
         log.info("continuing after step %d of %d", start, steps)
 
     loader = batch_loader(
@@ -144,14 +151,14 @@ def _run_steps(
                 random_state(),
                 history,
                 scalars,
+                meter.state(),
             ),
             folder.checkpoints,
         )
 
     images_per_step = config.data.batch_size_per_instrument * (2 if method.adapts else 1)
     line = ProgressLine(start, steps, images_per_step, show=progress)
-    autocast = _autocast(config.training.precision, device)
-    meter = Meter()
+    autocast = mixed_precision(config.training.precision, device)
     with Interruption() as interruption:
         for done, host_batch in enumerate(loader, start + 1):
             batch = UdaBatch(*(tensor.to(device, non_blocking=True) for tensor in host_batch))
@@ -177,9 +184,9 @@ def _run_steps(
                 line.report(done, means)
             if done % config.training.evaluate_every == 0 or done == steps:
                 scores = _evaluate(config, method, data, device)
-                history.append(_history_entry(done, scores, data))
+                history.append(history_entry(done, scores))
                 run.log_metrics(flat_metrics(scores), done)
-                line.evaluated(done, _val_accuracies(scores))
+                line.evaluated(done, val_accuracies(scores))
                 save(done)
             elif interruption.requested:
                 save(done)
@@ -244,36 +251,3 @@ def _predictor(
     info = bundle_info(config, method, data)
     kind: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
     return Predictor(Bundle(info, method.network), engine="torch", device=kind)
-
-
-def _history_entry(step: int, scores: Scores, data: TrainingData) -> dict[str, Any]:
-    entry = {key: value for key, value in asdict(scores).items() if key != "metrics"}
-    counts = [scores.metrics[f"val/{name}"] for name in data.mid_instruments]
-    total = sum(count["n"] for count in counts)
-    mid_accuracy = sum(count["accuracy"] * count["n"] for count in counts) / total
-    return {"step": step, "mid_accuracy": mid_accuracy, **entry}
-
-
-def _val_accuracies(scores: Scores) -> dict[str, float]:
-    return {
-        key.removeprefix("val/"): value["accuracy"]
-        for key, value in scores.metrics.items()
-        if key.startswith("val/")
-    }
-
-
-def _settle_device(asked: str) -> torch.device:
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise ModelError("training.device: cuda, but torch sees no CUDA device; use auto or cpu")
-    if asked == "cuda" or (asked == "auto" and torch.cuda.is_available()):
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.benchmark = False
-        return torch.device("cuda")
-    return torch.device("cpu")
-
-
-def _autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    # On CPUs bf16 autocast is many times slower than fp32.
-    if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
