@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,24 @@ class Scores:
     target_confidence: float
     """mean of the greatest probability over the target, after temperature scaling"""
     temperature: float
+
+
+def history_entry(step: int, scores: Scores) -> dict[str, Any]:
+    """What a checkpoint keeps of an evaluation: everything that a choice may look at."""
+    entry = {key: value for key, value in asdict(scores).items() if key != "metrics"}
+    of_mid = [values for place, values in scores.metrics.items() if place.startswith("val/")]
+    total = sum(values["n"] for values in of_mid)
+    accuracy = sum(values["accuracy"] * values["n"] for values in of_mid) / total
+    return {"step": step, "mid_accuracy": accuracy, **entry}
+
+
+def val_accuracies(scores: Scores) -> dict[str, float]:
+    """Mid instrument -> accuracy on its ``val`` images."""
+    return {
+        place.removeprefix("val/"): values["accuracy"]
+        for place, values in scores.metrics.items()
+        if place.startswith("val/")
+    }
 
 
 def evaluated_rows(images: ImageSet, seed: int) -> NDArray[np.intp]:
