@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from plankton_da.config import Paths, method_configs, parse_config, suggest
-from plankton_da.errors import ConfigError, OutputError
+from plankton_da.config import Paths, method_configs
+from plankton_da.config_reading import parse_config
+from plankton_da.errors import ConfigError, OutputError, suggest
 
 _WIDTH = 100
 

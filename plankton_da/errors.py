@@ -5,6 +5,8 @@ A message says where (file, line), what was expected, what was found, and the wa
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -95,3 +97,9 @@ class SomeImagesFailed(PlanktonDAError):  # noqa: N818  # an outcome with rows, 
     """The work is done and written, but some images failed; their rows say why."""
 
     exit_code = 5
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """``"; did you mean X?"`` for the nearest known name, or an empty string."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plankton_da.config import load_config, method_configs, parse_config
+from plankton_da.config import method_configs
+from plankton_da.config_reading import load_config, parse_config
 from plankton_da.config_text import PRESETS, config_text
 
 CONFIGS = Path(__file__).parent.parent / "configs"

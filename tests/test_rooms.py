@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).parent.parent / "plankton_da"
 ROOMS = (
     "errors",
     "config",
+    "config_reading",
     "config_text",
     "images",
     "manifests",

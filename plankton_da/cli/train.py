@@ -53,7 +53,7 @@ def train(
     import json
     from dataclasses import asdict
 
-    from plankton_da.config import load_config
+    from plankton_da.config_reading import load_config
 
     settings = [*(overrides or ()), *([f"tracking.uri={tracking_uri}"] if tracking_uri else ())]
     loaded = load_config(config, settings)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plankton_da.adaptation.training import train
-from plankton_da.config import load_config
+from plankton_da.config_reading import load_config
 from plankton_da.config_text import config_text, write_config
 from plankton_da.demo.archive import DemoArchive, write_archive
 from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from plankton_da.config import suggest
+from plankton_da.errors import suggest
 from plankton_da.manifests.columns import OPTIONAL, REQUIRED, SPLITS, arrow_of, column_of, encode
 from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems
 from plankton_da.manifests.reading import RawTable

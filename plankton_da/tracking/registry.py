@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plankton_da.config import TrackingConfig, suggest
-from plankton_da.errors import BundleError, RegistryError
+from plankton_da.config import TrackingConfig
+from plankton_da.errors import BundleError, RegistryError, suggest
 from plankton_da.tracking.cache import (
     BUNDLE_FILE,
     WEIGHTS_FILE,

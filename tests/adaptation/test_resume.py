@@ -194,7 +194,7 @@ def test_kill_9_before_a_file_gets_its_name(
     replacement: int, lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from plankton_da.adaptation.training import train
-    from plankton_da.config import load_config
+    from plankton_da.config_reading import load_config
     from plankton_da.networks.bundle import read_bundle
 
     output_dir = f"replacement-{replacement}"

@@ -17,7 +17,8 @@ from plankton_da.adaptation.preparation import prepare
 from plankton_da.adaptation.run_folder import TrainResult
 from plankton_da.adaptation.start import build_method, find_weights
 from plankton_da.adaptation.training import train
-from plankton_da.config import Config, parse_config
+from plankton_da.config import Config
+from plankton_da.config_reading import parse_config
 from plankton_da.demo.archive import write_archive
 from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT
 from plankton_da.errors import ConfigError

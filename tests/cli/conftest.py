@@ -121,7 +121,7 @@ def train(
 def finished_run(tmp_path_factory: pytest.TempPathFactory, drawn_lab: Path) -> Path:
     """The output_dir of a run with the settings of ``train()``; only to be copied."""
     from plankton_da.adaptation.training import train as run_training
-    from plankton_da.config import load_config
+    from plankton_da.config_reading import load_config
     from plankton_da.config_text import config_text, write_config
 
     folder = tmp_path_factory.mktemp("finished")

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from plankton_da.config import suggest
-from plankton_da.errors import UsageError
+from plankton_da.errors import UsageError, suggest
 from plankton_da.manifests.ingest import folders
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.table import refuse_existing, write_manifest
