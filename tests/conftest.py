@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -107,3 +108,12 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle") / "bundle"
     write_bundle(Bundle(info, network), folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logging() -> Iterator[None]:
+    """The command line run within a test leaves no handler on that test's stderr behind."""
+    logger = logging.getLogger("plankton_da")
+    before = logger.handlers, logger.level
+    yield
+    logger.handlers, logger.level = before
