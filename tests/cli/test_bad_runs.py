@@ -196,6 +196,8 @@ def test_ctrl_c_while_classifying(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A background job of a shell ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         while not any(tmp_path.glob("P.csv.parts/part-*")):
             assert running.poll() is None
