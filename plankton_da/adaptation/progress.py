@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -53,9 +54,10 @@ class ProgressLine:
         self._images_per_step = images_per_step
         self._scalars: dict[str, float] = {}
         self._accuracies: dict[str, float] = {}
-        self._began = time.monotonic()
         self._first = start
-        self._last_line = self._began
+        self._done = start
+        self._began = self._last_line = time.monotonic()
+        self._evaluating = 0.0  # seconds that went into evaluations, not into steps
         self._show = show
         self._bar = tqdm(
             total=steps,
@@ -68,38 +70,45 @@ class ProgressLine:
 
     def advance(self) -> None:
         """One step is done."""
+        self._done += 1
         self._bar.update()
 
-    def report(self, step: int, scalars: dict[str, float]) -> None:
+    def report(self, scalars: dict[str, float]) -> None:
         """New means of the training scalars."""
         self._scalars = scalars
-        self._bar.set_postfix_str(self._words(step))
-        if (
-            self._show
-            and self._bar.disable
-            and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES
-        ):
-            self._last_line = time.monotonic()
-            rate = (step - self._first) / (self._last_line - self._began)
-            remaining = (self._steps - step) / rate
+        self._bar.set_postfix_str(self._words())
+        now = time.monotonic()
+        if self._show and self._bar.disable and now - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            remaining = (self._steps - self._done) / self._steps_per_second()
             log.info(
                 "step %d/%d, %s left, %s",
-                *(step, self._steps, tqdm.format_interval(remaining), self._words(step)),
+                *(self._done, self._steps, tqdm.format_interval(remaining), self._words()),
             )
 
-    def evaluated(self, step: int, accuracies: dict[str, float]) -> None:
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """An evaluation, whose time does not count as the steps'."""
+        began = time.monotonic()
+        yield
+        self._evaluating += time.monotonic() - began
+
+    def evaluated(self, accuracies: dict[str, float]) -> None:
         """Mid val accuracy per instrument."""
         self._accuracies = accuracies
         with self._bar.external_write_mode(file=sys.stderr):
-            log.info("step %d/%d evaluated: %s", step, self._steps, self._words(step))
+            log.info("step %d/%d evaluated: %s", self._done, self._steps, self._words())
 
     def close(self) -> None:
         """Leave the bar as it is."""
         self._bar.close()
 
-    def _words(self, step: int) -> str:
-        seconds = time.monotonic() - self._began
-        rate = (step - self._first) * self._images_per_step / max(seconds, 1e-9)
+    def _steps_per_second(self) -> float:
+        seconds = time.monotonic() - self._began - self._evaluating
+        return (self._done - self._first) / max(seconds, 1e-9)
+
+    def _words(self) -> str:
+        rate = self._steps_per_second() * self._images_per_step
         parts = [f"{rate:.0f} images/s"]
         parts += [f"{name.replace('_', ' ')} {value:.3f}" for name, value in self._scalars.items()]
         parts += [f"{name} val accuracy {value:.3f}" for name, value in self._accuracies.items()]

@@ -181,12 +181,13 @@ def _run_steps(
                     )
                 scalars.append({"step": done, **means})
                 run.log_metrics({f"train/{name}": value for name, value in means.items()}, done)
-                line.report(done, means)
+                line.report(means)
             if done % config.training.evaluate_every == 0 or done == steps:
-                scores = _evaluate(config, method, data, device)
+                with line.evaluation():
+                    scores = _evaluate(config, method, data, device)
                 history.append(history_entry(done, scores))
                 run.log_metrics(flat_metrics(scores), done)
-                line.evaluated(done, val_accuracies(scores))
+                line.evaluated(val_accuracies(scores))
                 save(done)
             elif interruption.requested:
                 save(done)
@@ -208,7 +209,7 @@ def _conclude(
     scalars: list[dict[str, float]],
 ) -> TrainResult:
     choice = choose(history, config.training, adapts=method.adapts)
-    log.info("selected step %d by %s", choice.step, choice.selected_by)
+    log.info("step %d is selected; scoring it, writing its bundle", choice.step)
     checkpoint = read_checkpoint(checkpoint_path(folder.checkpoints, choice.step))
     method.load_state_dict(checkpoint.method)
     chosen = next(entry for entry in history if entry["step"] == choice.step)
