@@ -69,7 +69,7 @@ def config_text(
     summary = " ".join((method_configs()[method].__doc__ or "").split())
     lines = [
         *(f"# {line}" for line in textwrap.wrap(f"{method}: {summary}", _WIDTH - 2)),
-        f"# Train with: plankton-da train THIS.yaml --set output_dir=runs/{method}",
+        "# Train with: plankton-da train THIS.yaml",
         "",
         *_section(config, 0),
     ]

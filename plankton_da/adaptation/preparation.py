@@ -115,6 +115,14 @@ def prepare(
     mid_table = mid_split(mid_table, config.seed)
     classes = tuple(sorted(mid_table.loc[mid_table["split"] == "train", "label"].unique()))
 
+    log.info(
+        "learns from %s (%d labelled images, %d classes), adapts to %s (%d images)",
+        " and ".join(sorted(mid_table["instrument"].unique())),
+        (mid_table["split"] == "train").sum(),
+        len(classes),
+        " and ".join(sorted(target_table["instrument"].unique())),
+        target_table["split"].isin(["", "train"]).sum(),
+    )
     looks = _find_looks(config, pd.concat([mid_table, target_table]))
     mean, std = normalisation
     preprocess = Preprocess(
@@ -151,12 +159,20 @@ def _concatenate(manifests: Sequence[Manifest], taxonomy: Mapping[str, str] | No
         table = manifest.table
         if taxonomy is not None:
             table = apply_taxonomy(table, dict(taxonomy))
+            _log_left_out(manifest, table)
         columns = {
             name: manifest.column(name).loc[table.index] if name != "label" else _labels(table)
             for name in ("object_id", "image", "instrument", "label", "split", "group", "licence")
         }
         tables.append(pd.DataFrame(columns).assign(**{_ROOT: str(manifest.root)}))
     return pd.concat(tables, ignore_index=True)
+
+
+def _log_left_out(manifest: Manifest, kept: pd.DataFrame) -> None:
+    labels = manifest.table.loc[manifest.table.index.difference(kept.index), "label"]
+    if len(labels):
+        counts = ", ".join(f"{label} {count}" for label, count in labels.value_counts().items())
+        log.info("%s: left out by the taxonomy: %s", manifest.path, counts)
 
 
 def _labels(table: pd.DataFrame) -> pd.Series[str]:

@@ -86,7 +86,7 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     method = build_method(config, data, weights).to(device).train()
     run = start_run(
         config.tracking,
-        name=f"{config.method.name}-{config.seed}",
+        name=folder.path.resolve().name,
         run_id=folder.run_id(),
         tags={"method": config.method.name, "output_dir": str(folder.path.resolve())},
     )

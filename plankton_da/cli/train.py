@@ -25,12 +25,16 @@ def init(
     target: Annotated[
         list[str] | None, typer.Option(help="Manifest of the new instrument.")
     ] = None,
+    taxonomy: Annotated[
+        str | None, typer.Option(help="CSV label,class: what the labels are called in the model.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write a commented config with every option at its default."""
     from plankton_da.config_text import config_text, write_config
 
-    text = config_text(method, mid=tuple(mid or ()), target=tuple(target or ()))
+    changes = {"data.taxonomy": taxonomy} if taxonomy else {}
+    text = config_text(method, mid=tuple(mid or ()), target=tuple(target or ()), changes=changes)
     write_config(text, out, overwrite=overwrite)
     typer.echo(f"wrote {out}; next: plankton-da train {out}")
 

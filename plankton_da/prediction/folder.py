@@ -109,6 +109,9 @@ def classify(
     about = {
         "result": out.name,
         "bundle": bundle_uri or str(bundle),
+        # An alias moves on; the folder of a registered bundle names the version.
+        "bundle_folder": str(bundle.resolve()),
+        "training_run": info.run_id,
         "options": options,
         "inputs": found.names,
         "manifests": found.manifests,
@@ -250,6 +253,14 @@ def _open_inputs(
                 f"--sort-into {sort_to} lies in INPUT {folder}: the next run would classify the "
                 f"copies; give a folder elsewhere"
             )
+    if instrument is None and len(found.manifests) < len(inputs):
+        others = [name for name in info.preprocess.instruments if name not in found.instruments]
+        log.info(
+            "images without a manifest are taken as images of %s, the bundle's target; for %s say "
+            "--instrument",
+            info.target_instruments[0],
+            " or ".join(others) or "another camera",
+        )
     if next(iter(found), None) is None:
         raise DataError(f"{', '.join(map(str, inputs[:20]))}: no image there; nothing to classify")
     found.ignored.clear()

@@ -27,7 +27,7 @@ from plankton_da.tracking.catalogue import (
 )
 from plankton_da.tracking.experiments import find_or_create_experiment
 from plankton_da.tracking.server import as_default, connect, talking_to
-from plankton_da.tracking.uris import redact
+from plankton_da.tracking.uris import redact, sqlite_file
 from plankton_da.tracking.uris import tracking_uri as settled_uri
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _resolve_model(text: str, uri: str) -> Path:
     if form is None:
         raise RegistryError(f"{text}: expected models:/NAME@alias or models:/NAME/3")
     name, alias, version = form.groups()
-    client = connect(uri)
+    client = _connect_to_read(text, uri)
     with talking_to(uri):
         if alias is not None:
             aliases = aliases_of(client, uri, name)
@@ -174,6 +174,17 @@ def _resolve_model(text: str, uri: str) -> Path:
         return cached_bundle(uri, source, ("models", name, version), expected)
 
 
+def _connect_to_read(text: str, uri: str) -> MlflowClient:
+    """A client that does not make the database which it cannot find."""
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        raise RegistryError(
+            f"{text}: there is no {file}; give the command in the folder where you trained, or "
+            f"name the database or server: --tracking-uri, or MLFLOW_TRACKING_URI"
+        )
+    return connect(uri)
+
+
 def _resolve_run(text: str, uri: str) -> Path:
     from mlflow.exceptions import MlflowException
 
@@ -181,7 +192,7 @@ def _resolve_run(text: str, uri: str) -> Path:
     if form is None or ".." in form[2].split("/"):
         raise RegistryError(f"{text}: expected runs:/ID/bundle")
     run_id, path = form[1], form[2].strip("/")
-    client = connect(uri)
+    client = _connect_to_read(text, uri)
     with talking_to(uri):
         try:
             there = [file.path for file in client.list_artifacts(run_id, path)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,20 @@ def test_a_bundle_that_does_not_fit_is_refused(
     with pytest.raises(ConfigError, match="bottleneck_dim is 16, the bundle's 8"):
         train(config)
     assert not (tmp_path / "run").exists()
+
+
+def test_what_the_taxonomy_leaves_out_and_who_learns_from_whom_is_said(
+    manifests: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = sorted(set(read_manifest(manifests[0]).table["label"]))
+    taxonomy = tmp_path / "taxonomy.csv"
+    lines = [f"{label},{'' if label == 'medusa' else label}" for label in labels]
+    taxonomy.write_text("\n".join(["label,class", *lines]) + "\n")
+    config = small_config(manifests, tmp_path / "run", "dann", data={"taxonomy": str(taxonomy)})
+    with caplog.at_level(logging.INFO):
+        data = prepare(config, ((0.5,) * 3, (0.5,) * 3), tmp_path / "cache", progress=False)
+    assert "medusa" not in data.classes
+    assert f"{manifests[0]}: left out by the taxonomy: medusa 14" in caplog.messages
+    learnt = len(data.mid_train)
+    words = f"learns from {MID_INSTRUMENT} ({learnt} labelled images, 5 classes), adapts to "
+    assert any(message.startswith(words) for message in caplog.messages)

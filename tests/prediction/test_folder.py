@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import zipfile
 from collections.abc import Callable
@@ -342,3 +343,24 @@ def test_a_folder_as_out(tiny_bundle: Path, images: Path, tmp_path: Path) -> Non
     (tmp_path / "P.csv").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
         run(tiny_bundle, images, out=tmp_path / "P.csv")
+
+
+def test_the_instrument_that_is_assumed_is_said(
+    tiny_bundle: Path,
+    tmp_path: Path,
+    draw: Callable[[Path, int], Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    draw(tmp_path / "in" / "a.png", 0)
+    with caplog.at_level(logging.INFO):
+        classify(tiny_bundle, [tmp_path / "in"], tmp_path / "p.csv", progress=False)
+    (words,) = [line for line in caplog.messages if "without a manifest" in line]
+    assert "as images of CAM2, the bundle's target; for CAM1 say --instrument" in words
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        classify(
+            tiny_bundle, [tmp_path / "in"], tmp_path / "q.csv", instrument="CAM1", progress=False
+        )
+    assert not [line for line in caplog.messages if "without a manifest" in line]
+    made = json.loads((tmp_path / "p.run.json").read_text())
+    assert made["bundle_folder"] == str(tiny_bundle.resolve())

@@ -318,3 +318,11 @@ def test_cache_names_stay_one_file_in_the_folder(tmp_path: Path, text: str) -> N
 def test_cache_names_stay_different() -> None:
     texts = ["a/b", "a%2Fb", "a_b", "..", "%2E.", "", "%"]
     assert len({safe_name(text) for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize("text", ["models:/plankton@champion", "runs:/0123456789abcdef/bundle"])
+def test_looking_up_a_bundle_makes_no_database(tmp_path: Path, text: str) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with pytest.raises(RegistryError, match="in the folder where you trained"):
+        resolve_bundle(text, uri)
+    assert list(tmp_path.iterdir()) == []
