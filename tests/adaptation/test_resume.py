@@ -121,14 +121,15 @@ def assert_same(lab: Path, output_dir: str, result: dict[str, Any], whole: dict[
     }
 
 
-def assert_one_run(lab: Path, run_id: str, whole_id: str) -> None:
+def assert_one_run(lab: Path, output_dir: str, run_id: str, whole_id: str) -> None:
     """One finished MLflow run with what the undisturbed one has, each step once."""
     with contextlib.closing(sqlite3.connect(lab / "mlflow.db")) as database:
 
         def rows(query: str, run: str) -> list[tuple[Any, ...]]:
             return database.execute(f"{query} WHERE run_uuid = ? ORDER BY 1, 2", [run]).fetchall()
 
-        assert rows("SELECT status, name FROM runs", run_id) == [("FINISHED", "dann-0")]
+        (state,) = rows("SELECT status, name FROM runs", run_id)
+        assert state == ("FINISHED", output_dir)
         metrics = "SELECT key, step, value FROM metrics"
         assert rows(metrics, run_id) == rows(metrics, whole_id)
         params = [dict(rows("SELECT key, value FROM params", run)) for run in (run_id, whole_id)]
@@ -164,7 +165,7 @@ def test_a_stopped_run_resumes_bit_for_bit_in_the_same_mlflow_run(
     result = finish(lab, output_dir, "--resume")
     assert result["run_id"] == run_id != never_stopped["run_id"]
     assert_same(lab, output_dir, result, never_stopped)
-    assert_one_run(lab, run_id, never_stopped["run_id"])
+    assert_one_run(lab, output_dir, run_id, never_stopped["run_id"])
     assert not list((lab / output_dir).rglob("*.tmp"))
 
 
