@@ -112,8 +112,9 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _fresh_logging() -> Iterator[None]:
-    """The command line run within a test leaves no handler on that test's stderr behind."""
+    """No test logs to the closed stderr of another, which ran the command line in this process."""
     logger = logging.getLogger("plankton_da")
-    before = logger.handlers, logger.level
+    logger.handlers = []  # a fixture of a wider scope may have left one
     yield
-    logger.handlers, logger.level = before
+    logger.handlers = []
+    logger.setLevel(logging.NOTSET)
