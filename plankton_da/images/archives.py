@@ -95,7 +95,7 @@ def _unpack(outer: zipfile.ZipFile, member: str) -> IO[bytes]:
         raise ImageError(
             "too_large", f"{member} has {info.file_size:,} bytes; at most {MAX_NESTED_BYTES:,}"
         )
-    unpacked = tempfile.TemporaryFile(prefix="plankton_da_")  # noqa: SIM115
+    unpacked = tempfile.TemporaryFile(prefix="plankton_da_")  # noqa: SIM115  # outlives this block
     try:
         with outer.open(info) as file:
             shutil.copyfileobj(file, unpacked, 2**20)

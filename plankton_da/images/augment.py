@@ -47,7 +47,7 @@ class Augment:
         # a horizontal flip would come with a vertical one always
         self._transforms.set_random_state(
             generator,
-            random.Random(int(generator.integers(2**63))),  # noqa: S311
+            random.Random(int(generator.integers(2**63))),  # noqa: S311  # not for secrets
         )
         changed: NDArray[np.uint8] = self._transforms(image=pixels)["image"]
         return changed.reshape(pixels.shape)

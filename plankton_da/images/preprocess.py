@@ -174,6 +174,7 @@ def _fit_square(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     fit_width = max(1, round(width * size / longer))
     if longer != size:
         how = cv2.INTER_AREA if size < longer else cv2.INTER_LINEAR
+        # cv2's stub leaves the dtype open; it is the input's.
         pixels = cv2.resize(pixels, (fit_width, fit_height), interpolation=how)  # type: ignore[assignment]
     if fit_height == fit_width:
         return pixels
