@@ -15,6 +15,7 @@ import typer
 from plankton_da.cli.classify import classify
 from plankton_da.cli.demo import demo
 from plankton_da.cli.evaluate import evaluate
+from plankton_da.cli.export import export
 from plankton_da.cli.manifest import manifest_app
 from plankton_da.cli.registry import promote, register
 from plankton_da.cli.train import init, list_known, train
@@ -37,6 +38,7 @@ app.command()(init)
 app.command()(train)
 app.command()(evaluate)
 app.command()(classify)
+app.command()(export)
 app.command()(register)
 app.command()(promote)
 app.command("list")(list_known)
