@@ -19,26 +19,55 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file i
 @manifest_app.command("build")
 def build(
     format_name: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="What the inputs are: folders.")
+        str,
+        typer.Argument(metavar="FORMAT", help="What the inputs are; see: plankton-da list ingests"),
     ],
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Where images are.")],
     instrument: Annotated[str, typer.Option(help="Name of the camera, such as IFCB or ISIIS.")],
     out: Annotated[Path, typer.Option(help="The manifest to write (.csv or .parquet).")],
     unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Sub-folders are not labels.")
+        bool, typer.Option("--unlabelled", help="No labels: sub-folders mean nothing.")
+    ] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="File or folder that holds the labels, where images come without."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS", help="Column of the manifest = column of the table: image=path"
+        ),
+    ] = None,
+    all_labels: Annotated[
+        bool, typer.Option("--all-labels", help="Also labels that nobody has confirmed.")
     ] = False,
     overwrite: Overwrite = False,
+    allow_failures: Annotated[
+        bool,
+        typer.Option("--allow-failures", help="Exit code 0 also when some could not be read."),
+    ] = False,
 ) -> None:
-    """Make a manifest of an archive; a sub-folder's name is the label of the images in it."""
-    from plankton_da.manifests.ingest import build_manifest
-    from plankton_da.manifests.summary import build_summary, skipped_lines
+    """Make a manifest of an archive of images.
 
+    What cannot be read is named with the reason, and the rest is written. Exit code 5: so it was.
+    """
+    from plankton_da.errors import SomeImagesFailed
+    from plankton_da.manifests.ingest import IngestOptions, build_manifest
+    from plankton_da.manifests.ingest.options import parse_columns
+    from plankton_da.manifests.summary import build_summary, left_out_lines
+
+    options = IngestOptions(not unlabelled, labels, parse_columns(column or ()), all_labels)
     result = build_manifest(
-        format_name, inputs, instrument, out, labelled=not unlabelled, overwrite=overwrite
+        format_name, inputs, instrument, out, options=options, overwrite=overwrite
     )
-    for line in skipped_lines(result.skipped, result.hidden):
+    for line in left_out_lines(result):
         typer.echo(line, err=True)
     typer.echo(build_summary(result.table, out))
+    if result.failed and not allow_failures:
+        raise SomeImagesFailed(
+            f"{out} is written, but {len(result.failed)} place(s) could not be read; they are "
+            "listed above (--allow-failures makes this exit code 0)"
+        )
 
 
 @manifest_app.command("check")

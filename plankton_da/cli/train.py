@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ class Kind(StrEnum):
 
     METHODS = "methods"
     INGESTS = "ingests"
+    EXPORTS = "exports"
 
 
 def init(
@@ -80,17 +82,20 @@ def list_known(
     """List the methods or the formats that this version knows."""
     import json
 
+    known: Sequence[Mapping[str, str | list[str]]]
     if kind is Kind.METHODS:
         from plankton_da.config import method_summaries
 
-        known = method_summaries()
+        known = [{"name": name, "summary": text} for name, text in method_summaries().items()]
     else:
-        from plankton_da.manifests.ingest import INGESTS
+        from plankton_da.manifests.ingest import describe_ingests
 
-        known = {name: ingest.SUMMARY for name, ingest in INGESTS.items()}
+        known = describe_ingests()
     if as_json:
-        rows = [{"name": name, "summary": text} for name, text in known.items()]
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(known, indent=2, ensure_ascii=False))
         return
-    for name, text in known.items():
-        typer.echo(f"{name:14} {text}")
+    for each in known:
+        typer.echo(f"{each['name']:14} {each['summary']}")
+        for more in ("columns", "options"):
+            if each.get(more):
+                typer.echo(f"{'':14} {more}: {', '.join(each[more])}")

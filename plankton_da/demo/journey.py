@@ -17,7 +17,7 @@ from plankton_da.demo.archive import DemoArchive, write_archive
 from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT
 from plankton_da.errors import OutputError
 from plankton_da.evaluation.evaluate import evaluate
-from plankton_da.manifests.ingest import build_manifest
+from plankton_da.manifests.ingest import IngestOptions, build_manifest
 from plankton_da.manifests.splits import split_manifest
 from plankton_da.manifests.table import read_manifest, write_manifest
 from plankton_da.prediction.folder import classify
@@ -157,7 +157,13 @@ def _build_manifests(archive: DemoArchive, out: Path) -> tuple[Path, Path, Path]
     built = build_manifest("folders", [archive.mid], MID_INSTRUMENT, mid).table
     split = split_manifest(built, (0.7, 0.15, 0.15), seed=0)
     write_manifest(built.assign(split=split), mid, overwrite=True)
-    build_manifest("folders", [archive.target_pool], TARGET_INSTRUMENT, target, labelled=False)
+    build_manifest(
+        "folders",
+        [archive.target_pool],
+        TARGET_INSTRUMENT,
+        target,
+        options=IngestOptions(labelled=False),
+    )
     built = build_manifest("folders", [archive.target_test], TARGET_INSTRUMENT, test).table
     write_manifest(built.assign(split="test"), test, overwrite=True)
     return mid, target, test

@@ -9,6 +9,7 @@ import pandas as pd
 
 from plankton_da.manifests.checks import CheckReports, count_rows
 from plankton_da.manifests.columns import SPLITS
+from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.problems import SHOWN_PER_CODE, printable
 
 
@@ -57,17 +58,29 @@ def build_summary(table: pd.DataFrame, out: Path) -> str:
     return f"{counts}\n\n{printable(str(out))}: {len(table)} rows written"
 
 
-def skipped_lines(skipped: Sequence[tuple[str, str]], hidden: int) -> list[str]:
-    """What was left out, and why: of each reason the first 20."""
+def left_out_lines(result: IngestResult) -> list[str]:
+    """What a build says beside its table: remarks, what it passed over, what it could not read."""
+    lines = [printable(remark) for remark in result.remarks]
+    lines += _by_reason("skipped", result.skipped)
+    if result.skipped or result.hidden:
+        count = len(result.skipped)
+        lines.append(f"skipped in all: {count}, and {result.hidden} hidden files or folders")
+    lines += _by_reason("not read:", result.failed)
+    return lines
+
+
+def _by_reason(word: str, places: Sequence[tuple[str, str]]) -> list[str]:
+    """Of each reason the first 20 places, and of reasons the first 20."""
     by_reason: dict[str, list[str]] = {}
-    for path, why in skipped:
-        by_reason.setdefault(why, []).append(path)
+    for place, why in places:
+        by_reason.setdefault(why, []).append(place)
     lines: list[str] = []
-    for why, paths in by_reason.items():
-        shown = [printable(path) for path in paths[:SHOWN_PER_CODE]]
-        lines.extend(f"skipped {path}: {why}" for path in shown)
-        if len(paths) > len(shown):
-            lines.append(f"... and {len(paths) - len(shown)} more: {why}")
-    if skipped or hidden:
-        lines.append(f"skipped in all: {len(skipped)}, and {hidden} hidden files or folders")
+    for why, found in list(by_reason.items())[:SHOWN_PER_CODE]:
+        reason = printable(why)
+        lines.extend(f"{word} {printable(place)}: {reason}" for place in found[:SHOWN_PER_CODE])
+        if len(found) > SHOWN_PER_CODE:
+            lines.append(f"... and {len(found) - SHOWN_PER_CODE} more: {reason}")
+    rest = list(by_reason.values())[SHOWN_PER_CODE:]
+    if rest:
+        lines.append(f"... and {sum(map(len, rest))} more places, for {len(rest)} other reasons")
     return lines

@@ -41,14 +41,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory with two drawn cameras' manifests and ``dann.yaml``."""
     from plankton_da.config_text import config_text, write_config
     from plankton_da.demo.archive import write_archive
-    from plankton_da.manifests.ingest import build_manifest
+    from plankton_da.manifests.ingest import IngestOptions, build_manifest
 
     folder = tmp_path_factory.mktemp("lab")
     archive = write_archive(
         folder / "archive", seed=0, mid_per_class=8, target_images=20, target_test_images=0
     )
     build_manifest("folders", [archive.mid], "SHADOW", folder / "mid.csv")
-    build_manifest("folders", [archive.target_pool], "DARK", folder / "target.csv", labelled=False)
+    build_manifest(
+        "folders",
+        [archive.target_pool],
+        "DARK",
+        folder / "target.csv",
+        options=IngestOptions(labelled=False),
+    )
     write_config(config_text("dann", mid=("mid.csv",), target=("target.csv",)), folder / "my.yaml")
     return folder
 

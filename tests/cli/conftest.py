@@ -38,14 +38,20 @@ TINY = {
 def drawn_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``archive/``, and ``mid.csv`` and ``target.csv`` of it."""
     from plankton_da.demo.archive import write_archive
-    from plankton_da.manifests.ingest import build_manifest
+    from plankton_da.manifests.ingest import IngestOptions, build_manifest
 
     folder = tmp_path_factory.mktemp("lab")
     archive = write_archive(
         folder / "archive", seed=0, mid_per_class=8, target_images=16, target_test_images=0
     )
     build_manifest("folders", [archive.mid], "SHADOW", folder / "mid.csv")
-    build_manifest("folders", [archive.target_pool], "DARK", folder / "target.csv", labelled=False)
+    build_manifest(
+        "folders",
+        [archive.target_pool],
+        "DARK",
+        folder / "target.csv",
+        options=IngestOptions(labelled=False),
+    )
     return folder
 
 

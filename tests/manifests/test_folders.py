@@ -11,7 +11,7 @@ import pytest
 from plankton_da.errors import ManifestError, OutputError, UsageError
 from plankton_da.images.refs import open_image
 from plankton_da.manifests.checks import check_manifest
-from plankton_da.manifests.ingest import INGESTS, IngestResult, build_manifest
+from plankton_da.manifests.ingest import IngestOptions, IngestResult, build_manifest
 from plankton_da.manifests.ingest.folders import build
 from plankton_da.manifests.table import read_manifest
 
@@ -19,7 +19,7 @@ Draw = Callable[[str], Path]
 
 
 def built(*inputs: Path, out: Path, labelled: bool = True) -> IngestResult:
-    return build(inputs, "IFCB", out, labelled=labelled)
+    return build(inputs, "IFCB", out, IngestOptions(labelled=labelled))
 
 
 def test_a_sub_folder_is_a_label_however_deep(tmp_path: Path, draw: Draw) -> None:
@@ -180,9 +180,3 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, draw: Draw) -> N
     finally:
         (tmp_path / "in" / "secret").chmod(0o755)
     assert [why for _, why in result.skipped] == ["folder cannot be read: Permission denied"]
-
-
-@pytest.mark.parametrize("name", INGESTS)
-def test_every_format_says_what_it_is(name: str) -> None:
-    assert INGESTS[name].SUMMARY
-    assert "\n" not in INGESTS[name].SUMMARY

@@ -1,6 +1,7 @@
 """How archives of each format become manifests: one file per format, one line here.
 
-A format's module has ``SUMMARY``, a line for ``plankton-da list ingests``, and ``build``.
+A format's module has ``SUMMARY``, ``COLUMNS`` and ``OPTIONS``, which ``plankton-da list ingests``
+shows, and ``build``.
 """
 
 from __future__ import annotations
@@ -11,24 +12,45 @@ from typing import Protocol
 
 from plankton_da.errors import UsageError, suggest
 from plankton_da.manifests.ingest import folders
+from plankton_da.manifests.ingest.options import FLAGS, IngestOptions, refuse_unknown
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.table import refuse_existing, write_manifest
 
-__all__ = ["INGESTS", "IngestResult", "build_manifest"]
+__all__ = ["INGESTS", "IngestOptions", "IngestResult", "build_manifest", "describe_ingests"]
 
 
 class Ingest(Protocol):
     """What a format's module must have."""
 
     SUMMARY: str
+    """what it reads: one line"""
+    COLUMNS: tuple[str, ...]
+    """columns of the manifest that it can fill, free ones included"""
+    OPTIONS: frozenset[str]
+    """fields of ``IngestOptions`` that it understands"""
 
     def build(
-        self, inputs: Sequence[Path], instrument: str, out: Path, *, labelled: bool
+        self, inputs: Sequence[Path], instrument: str, out: Path, options: IngestOptions
     ) -> IngestResult:
         """Rows for every image of the inputs; refs are relative to the folder of ``out``."""
 
 
 INGESTS: dict[str, Ingest] = {"folders": folders}
+
+_PLAIN = IngestOptions()
+
+
+def describe_ingests() -> list[dict[str, str | list[str]]]:
+    """Of each format: name, summary, columns, and options as the command line calls them."""
+    return [
+        {
+            "name": name,
+            "summary": ingest.SUMMARY,
+            "columns": list(ingest.COLUMNS),
+            "options": [FLAGS[each] for each in FLAGS if each in ingest.OPTIONS],
+        }
+        for name, ingest in INGESTS.items()
+    ]
 
 
 def build_manifest(
@@ -37,7 +59,7 @@ def build_manifest(
     instrument: str,
     out: Path,
     *,
-    labelled: bool = True,
+    options: IngestOptions = _PLAIN,
     overwrite: bool = False,
 ) -> IngestResult:
     """Make a manifest of an archive and write it.
@@ -45,7 +67,8 @@ def build_manifest(
     Raises
     ------
     UsageError
-        No such format, no such input, an empty instrument name.
+        No such format, no such input, an empty instrument name, or an option that the format
+        does not know.
     ManifestError
         There is nothing to put into the manifest.
     OutputError
@@ -57,7 +80,9 @@ def build_manifest(
         raise UsageError(f"no format {format_name!r}; known: {', '.join(known)}{near}")
     if not instrument.strip():
         raise UsageError("--instrument is empty; name the camera, such as IFCB or ISIIS")
+    ingest = INGESTS[format_name]
+    refuse_unknown(format_name, ingest.OPTIONS, options)
     refuse_existing(out, overwrite)
-    result = INGESTS[format_name].build(inputs, instrument, out, labelled=labelled)
+    result = ingest.build(inputs, instrument, out, options)
     write_manifest(result.table, out, overwrite)
     return result

@@ -12,15 +12,20 @@ import pyarrow as pa
 from plankton_da.errors import ManifestError, UsageError
 from plankton_da.images.refs import encode_name, ref_of
 from plankton_da.manifests.columns import TEXT
+from plankton_da.manifests.ingest.options import IngestOptions
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.ingest.walk import Walk
 from plankton_da.manifests.problems import SHOWN_PER_CODE
 
 SUMMARY = "folders of image files; the sub-folder's name is the label"
+COLUMNS: tuple[str, ...] = ("object_id", "image", "instrument", "label")
+OPTIONS = frozenset({"labelled"})
 _ROWS_AT_ONCE = 1 << 17
 
 
-def build(inputs: Sequence[Path], instrument: str, out: Path, *, labelled: bool) -> IngestResult:
+def build(
+    inputs: Sequence[Path], instrument: str, out: Path, options: IngestOptions
+) -> IngestResult:
     """Rows for every image file below the inputs, in a stable order.
 
     The label is the name of the sub-folder of the input, however deep the file lies in it. The
@@ -35,8 +40,8 @@ def build(inputs: Sequence[Path], instrument: str, out: Path, *, labelled: bool)
         the camera's name, for every row
     out
         the manifest to be; refs are relative to its folder
-    labelled
-        False: no column ``label``; sub-folders mean nothing
+    options
+        ``labelled=False``: no column ``label``; sub-folders mean nothing
 
     Raises
     ------
@@ -46,6 +51,7 @@ def build(inputs: Sequence[Path], instrument: str, out: Path, *, labelled: bool)
         No image was found.
     """
     folders = _checked(inputs)
+    labelled = options.labelled
     walk = Walk()
     columns = ["object_id", "image", *(["label"] if labelled else [])]
     parts: list[pa.Table] = []
