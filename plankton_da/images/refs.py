@@ -1,8 +1,9 @@
 """References to images, and the one place that opens them.
 
-A ref is ``path``, ``archive.zip!member`` or ``outer.zip!inner.zip!member``; paths are relative to
-the folder of the file that the ref stands in, or absolute. Inside names, ``%``, ``#``, ``!``,
-control characters and bytes that are not UTF-8 are percent-encoded.
+A ref is ``path``, ``archive.zip!member`` or ``outer.zip!inner.zip!member``, and ``#x,y,w,h`` after
+any of them is a box in that picture; paths are relative to the folder of the file that the ref
+stands in, or absolute. Inside names, ``%``, ``#``, ``!``, control characters and bytes that are not
+UTF-8 are percent-encoded.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import re
 import stat
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
 from plankton_da.errors import ImageError
-from plankton_da.images import archives
+from plankton_da.images import archives, collages
 from plankton_da.images.decoding import MAX_PIXELS, decode
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "Place",
     "decode_name",
     "encode_name",
     "file_of",
@@ -52,6 +55,18 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
 
 _RESERVED = re.compile("[%#!\x00-\x1f\x7f\udc80-\udcff]")
 _ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
+_PART = re.compile(r"#(\d[\d,]*)$")
+
+
+class Place(NamedTuple):
+    """Where the image of a ref is."""
+
+    path: Path
+    """the file"""
+    members: tuple[str, ...] = ()
+    """names inside archives, from the outermost on; none for a plain file"""
+    part: str = ""
+    """what stands after the ``#``: a box ``x,y,w,h``; '' for the whole picture"""
 
 
 def encode_name(name: bytes | str) -> str:
@@ -92,16 +107,18 @@ def _real(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def file_of(ref: str, root: Path) -> tuple[Path, tuple[str, ...]]:
-    """The file that a ref names, and the members inside it (none for a plain image file).
+def file_of(ref: str, root: Path) -> Place:
+    """The file that a ref names, the members inside it, and the part of the picture.
 
     A file that bears the ref's very text as its name counts too (a hand-written ``a#1.jpg``).
     """
-    parts = [decode_name(part) for part in ref.split("!")]
-    path = root / parts[0]
-    if (len(parts) > 1 or parts[0] != ref) and not _exists(path) and _exists(root / ref):
-        return root / ref, ()
-    return path, tuple(parts[1:])
+    found = _PART.search(ref)
+    whole, part = (ref[: found.start()], found[1]) if found else (ref, "")
+    names = [decode_name(name) for name in whole.split("!")]
+    path = root / names[0]
+    if (part or len(names) > 1 or names[0] != ref) and not _exists(path) and _exists(root / ref):
+        return Place(root / ref)
+    return Place(path, tuple(names[1:]), part)
 
 
 def _exists(path: Path) -> bool:
@@ -122,23 +139,31 @@ def open_image(ref: str, root: Path) -> Image.Image:
         ImageError: with a code of ``ImageError.CODES``. The words name no absolute path, so that
             results of two machines can be compared.
     """
-    path, members = file_of(ref, root)
+    place = file_of(ref, root)
     try:
-        if members:
-            data = archives.read_member(path, members)
-            return decode(io.BytesIO(data), len(data))
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise ImageError("not_an_image", "it is a folder")
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
-            raise ImageError("not_an_image", "it is no regular file")
-        with path.open("rb") as file:
-            return decode(file, found.st_size)
+        if place.part:
+            found = place.path.stat()
+            key = (str(place.path), place.members, found.st_size, found.st_mtime_ns)
+            return collages.cut_out(place.part, key, lambda: _open_whole(place))
+        return _open_whole(place)
     except (FileNotFoundError, NotADirectoryError):
-        raise ImageError("missing", f"no file {ref.split('!')[0]}") from None
+        raise ImageError("missing", f"no file {_PART.sub('', ref.split('!')[0])}") from None
     except PermissionError:
         raise ImageError("permission_denied", "the file may not be read") from None
     except OSError as error:
         raise ImageError("unreadable", error.strerror or "the file cannot be read") from error
     except ValueError as error:  # a NUL in the name
         raise ImageError("missing", f"impossible file name ({error})") from None
+
+
+def _open_whole(place: Place) -> Image.Image:
+    if place.members:
+        data = archives.read_member(place.path, place.members)
+        return decode(io.BytesIO(data), len(data))
+    found = place.path.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise ImageError("not_an_image", "it is a folder")
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
+        raise ImageError("not_an_image", "it is no regular file")
+    with place.path.open("rb") as file:
+        return decode(file, found.st_size)

@@ -26,11 +26,12 @@ def missing_images(images: pd.Series[str], root: Path) -> NDArray[np.bool_]:
     """Rows (N,) whose ref names no file (or, in an archive, no member); '' counts as missing."""
     refs = arrow_of(images)
     missing = np.ones(len(refs), dtype=bool)
-    plain = ~_mask(pc.match_substring_regex(refs, "[%!#]"))
+    files = pc.replace_substring_regex(refs, r"^([^%!#]+)#\d[\d,]*$", r"\1")  # without the part
+    plain = ~_mask(pc.match_substring_regex(files, "[%!#]"))
     unsure = np.flatnonzero(~plain)
     numbers = np.flatnonzero(plain)
     if len(numbers):
-        here = refs.take(pa.array(numbers))
+        here = files.take(pa.array(numbers))
         listed, left = _look_in_folders(here, root)
         missing[numbers[listed]] = False
         unsure = np.concatenate([unsure, numbers[left]])
@@ -75,7 +76,7 @@ def _is_unicode(name: str) -> bool:
 
 
 def _is_there(ref: str, root: Path, contents: dict[Path, frozenset[str]]) -> bool:
-    path, members = file_of(ref, root)
+    path, members, _ = file_of(ref, root)
     try:
         if not path.is_file():
             return False

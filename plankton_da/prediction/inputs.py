@@ -194,8 +194,9 @@ def _rebase(ref: str, base: str, root: Path, folder: Path) -> tuple[str, str]:
     ``base`` is ``root``, the manifest's folder, relative to ``folder``.
     """
     if os.path.isabs(ref) or any(mark in ref for mark in "%!#\\"):
-        path, members = file_of(ref, root)
+        path, members, part = file_of(ref, root)
         inside = "".join(f"!{encode_name(member)}" for member in members)
+        inside += f"#{part}" if part else ""
         return ref_of(path, folder) + inside, str(path)
     return (
         posixpath.normpath(f"{base}/{ref}") if base != "." else ref,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from plankton_da.errors import ImageError, OutputError
 from plankton_da.images.archives import read_member
-from plankton_da.images.refs import file_of
+from plankton_da.images.refs import IMAGE_SUFFIXES, file_of, open_image
 from plankton_da.prediction.files import explained
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ _LONGEST = 200  # bytes; file systems allow 255, and a temporary name needs some
 def sort_into(predictions: pd.DataFrame, root: Path, folder: Path) -> int:
     """Copy each classified image to ``folder/<label>/``; returns the number of copies made.
 
-    A copy is named after the image's object_id, with ``__`` for ``/`` and ``%XX`` for characters
-    that not every file system takes, so no name leads out of ``folder``. A file that is there
+    A copy is called as ``copy_name`` says, so no name leads out of ``folder``. A file that is there
     already is never touched: with the same content it counts as the copy, else the copy gets a
     name of its own. Rows with an error are not copied.
 
@@ -50,8 +49,20 @@ def sort_into(predictions: pd.DataFrame, root: Path, folder: Path) -> int:
         place = folder / safe_name(label)
         with explained(place):
             place.mkdir(parents=True, exist_ok=True)
-        copies += _copy(image, root, place, safe_name(object_id.replace("/", "__")))
+        copies += _copy(image, root, place, copy_name(object_id, image))
     return copies
+
+
+def copy_name(object_id: str, ref: str) -> str:
+    """The file name of an image's copy: its object_id, ``__`` for ``/``, with the image's suffix.
+
+    Characters that not every file system takes become ``%XX``.
+    """
+    name = safe_name(object_id.replace("/", "__"))
+    if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+        return name
+    suffix = os.path.splitext(ref)[1]
+    return f"{name}{suffix}" if suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def safe_name(name: str) -> str:
@@ -70,7 +81,8 @@ def _copy(ref: str, root: Path, place: Path, name: str) -> bool:
     temporary = place / f".copying.{os.getpid()}.tmp"
     try:
         with explained(place / name):
-            _fetch(ref, root, temporary)
+            if _fetch(ref, root, temporary) and not name.lower().endswith(".png"):
+                name += ".png"
             stem, suffix = os.path.splitext(name)
             for target in (place / name, place / f"{stem}~{_mark(ref)}{suffix}"):
                 if not target.exists():
@@ -83,15 +95,19 @@ def _copy(ref: str, root: Path, place: Path, name: str) -> bool:
     raise OutputError(f"{place / name}: other files of this name are there; give another folder")
 
 
-def _fetch(ref: str, root: Path, target: Path) -> None:
-    path, members = file_of(ref, root)
-    if not members:
-        shutil.copy2(path, target)
-        return
+def _fetch(ref: str, root: Path, target: Path) -> bool:
+    """Copy the image's bytes; True where it is a part of a file, which becomes a PNG."""
+    path, members, part = file_of(ref, root)
     try:
-        target.write_bytes(read_member(path, members))
+        if part:
+            open_image(ref, root).save(target, format="PNG")
+        elif members:
+            target.write_bytes(read_member(path, members))
+        else:
+            shutil.copy2(path, target)
     except ImageError as error:
         raise OutputError(f"{ref}: could not be read again for the copy: {error}") from error
+    return bool(part)
 
 
 def _mark(text: str) -> str:

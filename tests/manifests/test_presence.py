@@ -80,3 +80,12 @@ def test_big_folders_are_right_row_by_row(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     expected = np.arange(500) % 3 != 0
     assert missing(tmp_path, *names) == expected.tolist()
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["asked_singly", "listed"])
+def test_parts_are_there_if_their_file_is(tmp_path: Path, draw: Draw, listed: bool) -> None:
+    draw("a/run.tif")
+    draw("a/other.png")
+    more = [f"a/run.tif#{i},0,1,1" for i in range(20 * listed)]
+    refs = ["a/run.tif#0,0,1,1", "a/absent.tif#0,0,1,1", "a/run.tif#x", *more]
+    assert missing(tmp_path, *refs) == [False, True, True] + [False] * len(more)

@@ -179,6 +179,17 @@ def test_a_damaged_archive_is_one_row(tmp_path: Path, draw: Draw) -> None:
     assert codes == ["archive_damaged", "", "", "archive_damaged"]
 
 
+def test_boxes_of_collages_stay_in_rewritten_refs(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "lab" / "run 50%.tif", 1)
+    table = pd.DataFrame({"object_id": ["a", "b"], "instrument": "CAM2"})
+    table["image"] = ["run 50%25.tif#1,2,3,4", "run 50%25.tif#4,3,2,1"]
+    table.to_csv(tmp_path / "lab" / "m.csv", index=False)
+    (tmp_path / "out").mkdir()
+    items = list(open_inputs(tmp_path / "lab" / "m.csv", folder=tmp_path / "out"))
+    assert [item.image.split("#")[1] for item in items] == ["1,2,3,4", "4,3,2,1"]
+    assert [open_image(item.image, tmp_path / "out").size for item in items] == [(3, 4), (2, 1)]
+
+
 def test_manifest_keeps_order_and_refs_are_rewritten(tmp_path: Path, draw: Draw) -> None:
     draw(tmp_path / "lab" / "im" / "1.png", 1)
     draw(tmp_path / "lab" / "50%.png", 2)

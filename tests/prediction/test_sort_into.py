@@ -6,10 +6,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from plankton_da.errors import OutputError
 from plankton_da.prediction.sort_into import safe_name, sort_into
@@ -94,3 +96,17 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, draw: Draw) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match="cannot be written"):
         sort_into(predictions(("1.png", "1.png", "x", "")), tmp_path, tmp_path / "out")
+
+
+def test_a_part_of_a_collage_is_copied_as_png(tmp_path: Path) -> None:
+    pixels = np.arange(24 * 30, dtype=np.uint8).reshape(24, 30)
+    Image.fromarray(pixels).save(tmp_path / "run.tif")
+    table = predictions(
+        ("run/1", "run.tif#0,0,5,6", "copepod", ""), ("run/2.png", "run.tif#5,0,7,8", "copepod", "")
+    )
+    assert sort_into(table, tmp_path, tmp_path / "sorted") == 2
+    assert sort_into(table, tmp_path, tmp_path / "sorted") == 0
+    with Image.open(tmp_path / "sorted" / "copepod" / "run__1.png") as copy:
+        assert np.array_equal(np.asarray(copy), pixels[:6, :5])
+    with Image.open(tmp_path / "sorted" / "copepod" / "run__2.png") as copy:
+        assert np.array_equal(np.asarray(copy), pixels[:8, 5:12])
