@@ -56,13 +56,13 @@ def sort_into(predictions: pd.DataFrame, root: Path, folder: Path) -> int:
 def copy_name(object_id: str, ref: str) -> str:
     """The file name of an image's copy: its object_id, ``__`` for ``/``, with the image's suffix.
 
-    Characters that not every file system takes become ``%XX``.
+    Characters that not every file system takes become ``%XX``. A part of a file becomes a PNG.
     """
     name = safe_name(object_id.replace("/", "__"))
-    if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-        return name
-    suffix = os.path.splitext(ref)[1]
-    return f"{name}{suffix}" if suffix.lower() in IMAGE_SUFFIXES else name
+    own, suffix = os.path.splitext(name)[1].lower(), os.path.splitext(ref)[1]
+    if "#" in suffix:
+        return name if own == ".png" else f"{name}.png"
+    return name if own in IMAGE_SUFFIXES or suffix.lower() not in IMAGE_SUFFIXES else name + suffix
 
 
 def safe_name(name: str) -> str:
@@ -81,8 +81,7 @@ def _copy(ref: str, root: Path, place: Path, name: str) -> bool:
     temporary = place / f".copying.{os.getpid()}.tmp"
     try:
         with explained(place / name):
-            if _fetch(ref, root, temporary) and not name.lower().endswith(".png"):
-                name += ".png"
+            fetch(ref, root, temporary)
             stem, suffix = os.path.splitext(name)
             for target in (place / name, place / f"{stem}~{_mark(ref)}{suffix}"):
                 if not target.exists():
@@ -95,8 +94,14 @@ def _copy(ref: str, root: Path, place: Path, name: str) -> bool:
     raise OutputError(f"{place / name}: other files of this name are there; give another folder")
 
 
-def _fetch(ref: str, root: Path, target: Path) -> bool:
-    """Copy the image's bytes; True where it is a part of a file, which becomes a PNG."""
+def fetch(ref: str, root: Path, target: Path) -> None:
+    """Copy the image's bytes to the file ``target``; a part of a file becomes a PNG.
+
+    Raises
+    ------
+    OutputError
+        It can no longer be read from its archive. OSError: it is gone, or ``target`` not writable.
+    """
     path, members, part = file_of(ref, root)
     try:
         if part:
@@ -107,7 +112,6 @@ def _fetch(ref: str, root: Path, target: Path) -> bool:
             shutil.copy2(path, target)
     except ImageError as error:
         raise OutputError(f"{ref}: could not be read again for the copy: {error}") from error
-    return bool(part)
 
 
 def _mark(text: str) -> str:
