@@ -87,6 +87,10 @@ def list_known(
         from plankton_da.config import method_summaries
 
         known = [{"name": name, "summary": text} for name, text in method_summaries().items()]
+    elif kind is Kind.EXPORTS:
+        from plankton_da.prediction.export import describe_exports
+
+        known = describe_exports()
     else:
         from plankton_da.manifests.ingest import describe_ingests
 
