@@ -91,6 +91,9 @@ class DataConfig(_Section):
     """manifests of the labelled instrument"""
     target: Paths
     """manifests of the new instrument; labels, if any, are never read for training"""
+    target_labelled: Paths | None = None
+    """manifest of a few labelled target images that are trained on beside every method; with
+    30 to 300 of them the greatest gain there is"""
     audit: Paths | None = None
     """small labelled target manifest: chooses the model, is never trained on"""
     taxonomy: str | None = None
@@ -99,6 +102,8 @@ class DataConfig(_Section):
     """side of the square that the network sees, in pixels"""
     batch_size_per_instrument: PositiveInt = 32
     """images of mid, and as many of target, in a training step"""
+    target_labelled_weight: PositiveFloat = 1.0
+    """weight of their classification loss"""
     sampler: Literal["class_balanced", "uniform"] = "class_balanced"
     """class_balanced (every class equally often) | uniform (as in the archive); of mid"""
     augmentation: Literal["instrument", "none"] = "instrument"

@@ -6,7 +6,7 @@ A message says where (file, line), what was expected, what was found, and the wa
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 
@@ -103,3 +103,11 @@ def suggest(name: str, known: Sequence[str]) -> str:
     """``"; did you mean X?"`` for the nearest known name, or an empty string."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def listed(lines: Iterable[object], limit: int = 20) -> str:
+    """One line each, indented; past ``limit`` only how many more there are."""
+    words = [f"  {line}" for line in lines]
+    if len(words) > limit:
+        words[limit:] = [f"  and {len(words) - limit} more"]
+    return "\n".join(words)

@@ -14,11 +14,13 @@ from plankton_da.images.augment import Augment
 from plankton_da.images.cache import PixelSource
 
 # Streams of random numbers that must not share a seed.
-_MID_ROWS, _TARGET_ROWS, _MID_AUGMENTATION, _TARGET_AUGMENTATION = range(4)
+_MID_ROWS, _TARGET_ROWS, _MID_AUGMENTATION, _TARGET_AUGMENTATION, _FEW_ROWS, _FEW_AUGMENTATION = (
+    range(6)
+)
 
 
 class UdaBatch(NamedTuple):
-    """One training step's images. There is no field for labels of the target."""
+    """One training step's images. There is no field for labels of the unlabelled target."""
 
     mid_images: Tensor
     """(M, C, H, W) uint8, preprocessed and augmented"""
@@ -26,6 +28,16 @@ class UdaBatch(NamedTuple):
     """(M,) int64, index into the classes"""
     target_images: Tensor
     """(T, C, H, W) uint8, preprocessed and augmented; T = 0 for methods that do not adapt"""
+    few_images: Tensor | None = None
+    """(F, C, H, W) uint8: images of ``target_labelled``, preprocessed and augmented"""
+    few_labels: Tensor | None = None
+    """(F,) int64, index into the classes"""
+
+    def to(self, device: torch.device) -> UdaBatch:
+        """The same on ``device``."""
+        return UdaBatch(
+            *(None if tensor is None else tensor.to(device, non_blocking=True) for tensor in self)
+        )
 
 
 class StepBatches(Dataset[UdaBatch]):
@@ -43,6 +55,8 @@ class StepBatches(Dataset[UdaBatch]):
         Images of each instrument in a batch.
     class_balanced
         Draw every class of mid equally often; else every image.
+    few, few_labels
+        Labelled target images and (len(few),) int64; every class is drawn equally often.
     """
 
     def __init__(
@@ -55,6 +69,8 @@ class StepBatches(Dataset[UdaBatch]):
         batch_size: int,
         class_balanced: bool,
         seed: int,
+        few: PixelSource | None = None,
+        few_labels: NDArray[np.int64] | None = None,
     ) -> None:
         self._mid = mid
         self._mid_labels = mid_labels
@@ -64,16 +80,17 @@ class StepBatches(Dataset[UdaBatch]):
         self._seed = seed
         mid_rows = np.flatnonzero(mid.good)
         self._mid_rows = mid_rows
-        self._rows_of_class = (
-            [mid_rows[mid_labels[mid_rows] == label] for label in np.unique(mid_labels[mid_rows])]
-            if class_balanced
-            else None
+        self._rows_of_class = _rows_of_class(mid, mid_labels) if class_balanced else None
+        self._few = few
+        self._few_labels = few_labels
+        self._few_rows_of_class = (
+            _rows_of_class(few, few_labels) if few is not None and few_labels is not None else []
         )
         self._target_rows = np.flatnonzero(target.good) if target is not None else np.array([], int)
 
     def __getitem__(self, step: int) -> UdaBatch:
         if self._rows_of_class is not None:
-            mid_rows = self._balanced_rows(self._rows_of_class, step)
+            mid_rows = self._balanced_rows(self._rows_of_class, _MID_ROWS, step)
         else:
             mid_rows = self._shuffled_rows(self._mid_rows, _MID_ROWS, step)
         mid_images = self._images(self._mid, mid_rows, _MID_AUGMENTATION, step)
@@ -81,14 +98,24 @@ class StepBatches(Dataset[UdaBatch]):
         if self._target is not None:
             target_rows = self._shuffled_rows(self._target_rows, _TARGET_ROWS, step)
             target_images = self._images(self._target, target_rows, _TARGET_AUGMENTATION, step)
-        return UdaBatch(
+        batch = UdaBatch(
             torch.from_numpy(mid_images),
             torch.from_numpy(self._mid_labels[mid_rows]),
             torch.from_numpy(target_images),
         )
+        if self._few is None or self._few_labels is None:
+            return batch
+        few_rows = self._balanced_rows(self._few_rows_of_class, _FEW_ROWS, step)
+        few_images = self._images(self._few, few_rows, _FEW_AUGMENTATION, step)
+        return batch._replace(
+            few_images=torch.from_numpy(few_images),
+            few_labels=torch.from_numpy(self._few_labels[few_rows]),
+        )
 
-    def _balanced_rows(self, rows_of_class: list[NDArray[np.intp]], step: int) -> NDArray[np.intp]:
-        random = np.random.default_rng([self._seed, _MID_ROWS, step])
+    def _balanced_rows(
+        self, rows_of_class: list[NDArray[np.intp]], stream: int, step: int
+    ) -> NDArray[np.intp]:
+        random = np.random.default_rng([self._seed, stream, step])
         rounds = -(-self._batch_size // len(rows_of_class))
         order = np.concatenate([random.permutation(len(rows_of_class)) for _ in range(rounds)])
         chosen = [random.choice(rows_of_class[label]) for label in order[: self._batch_size]]
@@ -114,6 +141,11 @@ class StepBatches(Dataset[UdaBatch]):
             for position, row in enumerate(rows)
         ]
         return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (B, C, H, W)
+
+
+def _rows_of_class(source: PixelSource, labels: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    rows = np.flatnonzero(source.good)
+    return [rows[labels[rows] == label] for label in np.unique(labels[rows])]
 
 
 _permutations: dict[tuple[int, int, int, int], NDArray[np.intp]] = {}

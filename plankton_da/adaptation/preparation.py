@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from plankton_da.adaptation.few_labels import require_few_labels, without_labels_of
 from plankton_da.config import Config, InstrumentPreprocessConfig
 from plankton_da.errors import ConfigError, DataError
 from plankton_da.images.cache import PixelSource, open_pixels
@@ -56,6 +57,8 @@ class TrainingData:
     oracle: dict[str, ImageSet]
     """split -> labelled target images; reported with the prefix ``oracle/``"""
     audit: ImageSet | None
+    few: ImageSet | None
+    """labelled target images that are trained on"""
     mid: list[Manifest]
     target: list[Manifest]
     bad_images: dict[str, str]
@@ -104,6 +107,7 @@ def prepare(
     mid = [read_manifest(path) for path in config.data.mid]
     target = [read_manifest(path) for path in config.data.target]
     audit = [read_manifest(path) for path in config.data.audit or ()]
+    few = [read_manifest(path) for path in config.data.target_labelled or ()]
     taxonomy = read_taxonomy(config.data.taxonomy) if config.data.taxonomy else None
 
     mid_table = _drop_unlabelled(_concatenate(mid, taxonomy))
@@ -112,6 +116,8 @@ def prepare(
         [Manifest.of(mid_table, Path(), Path(config.data.mid[0]))],
         [Manifest.of(target_table, Path(), Path(config.data.target[0]))],
     ).raise_if_any()
+    audit_table = _drop_unlabelled(_concatenate(audit, taxonomy)) if audit else None
+    few_table = _drop_unlabelled(_concatenate(few, taxonomy)) if few else None
     mid_table = mid_split(mid_table, config.seed)
     classes = tuple(sorted(mid_table.loc[mid_table["split"] == "train", "label"].unique()))
 
@@ -123,6 +129,8 @@ def prepare(
         " and ".join(sorted(target_table["instrument"].unique())),
         target_table["split"].isin(["", "train"]).sum(),
     )
+    if few_table is not None:
+        require_few_labels(few_table, audit_table, target_table, classes)
     looks = _find_looks(config, pd.concat([mid_table, target_table]))
     mean, std = normalisation
     preprocess = Preprocess(
@@ -135,7 +143,8 @@ def prepare(
     reader = _Reader(config, preprocess, classes, cache_folder, progress)
     split_of_target = target_table["split"].replace("", "train")
     learnt = reader.read(target_table[split_of_target == "train"])
-    oracle = _oracle_sets(target_table, split_of_target, learnt, taxonomy, reader)
+    unseen = target_table if few_table is None else without_labels_of(few_table, target_table)
+    oracle = _oracle_sets(unseen, split_of_target, learnt, taxonomy, reader)
     data = TrainingData(
         classes=classes,
         preprocess=preprocess,
@@ -143,7 +152,8 @@ def prepare(
         mid_val=reader.read(mid_table[mid_table["split"] == "val"]),
         target_train=ImageSet(learnt.table, learnt.pixels, np.full(len(learnt), -1)),
         oracle=oracle,
-        audit=reader.read(_drop_unlabelled(_concatenate(audit, taxonomy))) if audit else None,
+        audit=None if audit_table is None else reader.read(audit_table),
+        few=None if few_table is None else reader.read(few_table),
         mid=mid,
         target=target,
         bad_images=reader.bad_images,

@@ -54,7 +54,9 @@ def build_method(config: Config, data: TrainingData, weights: Weights) -> Method
     )
     if config.model.from_bundle is not None:
         _start_from(network, Path(config.model.from_bundle), data.classes)
-    return METHODS[config.method.name](network, config.method, config.model.label_smoothing)
+    method = METHODS[config.method.name](network, config.method, config.model.label_smoothing)
+    method.few_labels_weight = config.data.target_labelled_weight
+    return method
 
 
 def _batch_norm(config: Config, weights: Weights) -> BatchNormMode:

@@ -25,7 +25,7 @@ from plankton_da.adaptation.diagnosis import diagnose
 from plankton_da.adaptation.interruption import Interruption
 from plankton_da.adaptation.methods import Method
 from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
-from plankton_da.adaptation.pairs import StepBatches, UdaBatch, batch_loader
+from plankton_da.adaptation.pairs import StepBatches, batch_loader
 from plankton_da.adaptation.preparation import TrainingData, prepare
 from plankton_da.adaptation.progress import LOG_EVERY, Meter, ProgressLine
 from plankton_da.adaptation.record import (
@@ -134,6 +134,8 @@ def _run_steps(
             batch_size=config.data.batch_size_per_instrument,
             class_balanced=config.data.sampler == "class_balanced",
             seed=config.seed,
+            few=data.few.pixels if data.few else None,
+            few_labels=data.few.labels if data.few else None,
         ),
         range(start, steps),
         workers=config.data.workers,
@@ -161,7 +163,7 @@ def _run_steps(
     autocast = mixed_precision(config.training.precision, device)
     with Interruption() as interruption:
         for done, host_batch in enumerate(loader, start + 1):
-            batch = UdaBatch(*(tensor.to(device, non_blocking=True) for tensor in host_batch))
+            batch = host_batch.to(device)
             fraction = (done - 1) / steps
             set_learning_rate(optimizer, fraction)
             with autocast:

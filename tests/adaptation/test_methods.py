@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from plankton_da.adaptation.methods import METHODS, Method, StepOutput
 from plankton_da.adaptation.methods.base import warm_up
@@ -69,6 +70,39 @@ def test_a_method_that_does_not_adapt_ignores_target_images(
     other = batch._replace(target_images=batch.target_images[:0])
     losses = [method_of(name)(b, torch.tensor(0.5)).loss for b in (batch, other)]
     assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("batch_norm", ["frozen", "per_domain"])
+def test_a_few_labelled_images_add_their_weighted_loss_and_gradient(
+    name: str, batch_norm: str, method_of: MethodOf, batch_of: BatchOf
+) -> None:
+    if METHODS[name].batch_norm not in (None, batch_norm):
+        pytest.skip(f"{name} has no {batch_norm} BatchNorm")
+    batch, few = batch_of(0), batch_of(7)
+    labels = torch.tensor([0, 1, 2, 3, 4, 0, 1, 2])
+    with_few = batch._replace(few_images=few.target_images, few_labels=labels)
+
+    def method() -> Method:
+        method = method_of(name, model={"batch_norm": batch_norm})
+        method.few_labels_weight = 0.7
+        return method
+
+    plain, few_alone, both = method(), method(), method()
+    plain_loss = plain(batch, torch.tensor(0.5)).loss
+    plain_loss.backward()
+    few_alone.network.use_domain("target")
+    logits = few_alone.network(few.target_images)
+    few_loss = 0.7 * F.cross_entropy(logits, labels, label_smoothing=0.1)
+    few_loss.backward()
+    output = both(with_few, torch.tensor(0.5))
+    output.loss.backward()
+    torch.testing.assert_close(output.loss, plain_loss + few_loss)
+    torch.testing.assert_close(output.scalars["few_labels_loss"], few_loss.detach() / 0.7)
+    gradient = plain.network.head.weight.grad + few_alone.network.head.weight.grad
+    torch.testing.assert_close(both.network.head.weight.grad, gradient, rtol=1e-4, atol=1e-6)
+    if name == "source_only":
+        assert few_alone.network.head.weight.grad.abs().max() > 1e-3
 
 
 def test_the_classification_loss_is_label_smoothed_cross_entropy(

@@ -46,11 +46,42 @@ def numbers(*images: torch.Tensor) -> list[int]:
 
 
 def equal(left: UdaBatch, right: UdaBatch) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+    return all(a is b if a is None else torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
-def test_there_is_no_field_for_target_labels() -> None:
-    assert UdaBatch._fields == ("mid_images", "mid_labels", "target_images")
+def test_the_only_labels_are_mid_s_and_the_few() -> None:
+    assert [name for name in UdaBatch._fields if "label" in name] == ["mid_labels", "few_labels"]
+
+
+def test_the_few_labelled_images_come_with_their_labels_every_class_equally(
+    source: PixelSource, tmp_path: Path
+) -> None:
+    few = np.array([-1] * 30)
+    few[[2, 3, 5, 21]] = [0, 0, 0, 2]
+    chosen = np.flatnonzero(few >= 0)
+    for number in chosen:
+        Image.new("L", (16, 16), int(number)).save(tmp_path / f"{number}.png")
+    preprocess = Preprocess(image_size=16, instruments={"CAM": InstrumentLook()})
+    images = open_pixels([f"{n}.png" for n in chosen], tmp_path, "CAM", preprocess)
+    batches = StepBatches(
+        source,
+        LABELS,
+        source,
+        augment=build_augmentation("none", 16),
+        batch_size=6,
+        class_balanced=True,
+        seed=0,
+        few=images,
+        few_labels=few[chosen],
+    )
+    plain = batches_of(source)
+    for step in range(20):
+        batch = batches[step]
+        assert batch.few_images is not None
+        assert batch.few_labels is not None
+        assert [few[number] for number in numbers(batch.few_images)] == batch.few_labels.tolist()
+        assert np.bincount(batch.few_labels).tolist() == [3, 0, 3]
+        assert equal(batch._replace(few_images=None, few_labels=None), plain[step])
 
 
 def test_labels_stay_with_their_images(source: PixelSource) -> None:

@@ -22,7 +22,7 @@ from plankton_da.config import Config
 from plankton_da.config_reading import parse_config
 from plankton_da.demo.archive import write_archive
 from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT
-from plankton_da.errors import ConfigError
+from plankton_da.errors import ConfigError, ManifestError
 from plankton_da.manifests.ingest import build_manifest
 from plankton_da.manifests.table import read_manifest, write_manifest
 
@@ -270,3 +270,61 @@ def test_what_the_taxonomy_leaves_out_and_who_learns_from_whom_is_said(
     learnt = len(data.mid_train)
     words = f"learns from {MID_INSTRUMENT} ({learnt} labelled images, 5 classes), adapts to "
     assert any(message.startswith(words) for message in caplog.messages)
+
+
+@pytest.fixture
+def few(manifests: tuple[Path, Path], tmp_path: Path) -> Path:
+    """Two labelled target images of each class, of the target's ``train``."""
+    manifest = read_manifest(manifests[1])
+    rows = manifest.table[manifest.table["split"] == "train"].groupby("label").head(2)
+    images = [str((manifest.root / image).resolve()) for image in rows["image"]]
+    write_manifest(rows.assign(image=images), tmp_path / "few.csv")
+    return tmp_path / "few.csv"
+
+
+def test_few_labels_are_learnt_from_and_never_measured_on(
+    manifests: tuple[Path, Path], few: Path, tmp_path: Path
+) -> None:
+    config = small_config(manifests, tmp_path / "run", "mcc", data={"target_labelled": str(few)})
+    data = prepare(config, ((0.5,) * 3, (0.5,) * 3), tmp_path, progress=False)
+    assert data.few is not None
+    names = read_manifest(few).table
+    assert list(data.few.table["object_id"]) == list(names["object_id"])
+    assert [data.classes[label] for label in data.few.labels] == list(names["label"])
+    oracle = data.oracle["train"]
+    labelled = set(oracle.table["object_id"][oracle.labels >= 0])
+    assert labelled
+    assert not labelled & set(names["object_id"])
+    without = small_config(manifests, tmp_path / "without", "mcc")
+    weights = [
+        load_file(Path(train(c).bundle) / "model.safetensors")["head.weight"]
+        for c in (config, without)
+    ]
+    assert not np.array_equal(*weights)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("audit", "data.audit"), ("test", "val or test of data.target")],
+)
+def test_a_few_label_that_measures_too_is_an_error(
+    manifests: tuple[Path, Path], few: Path, tmp_path: Path, place: str, words: str
+) -> None:
+    data = {"target_labelled": str(few)}
+    if place == "audit":
+        data["audit"] = str(few)
+    else:
+        manifest = read_manifest(manifests[1])
+        images = [str((manifest.root / image).resolve()) for image in manifest.table["image"]]
+        rows = manifest.table.assign(image=images)
+        write_manifest(rows[rows["split"] == "test"].head(3), few, overwrite=True)
+    with pytest.raises(ManifestError, match=words):
+        train(small_config(manifests, tmp_path / "run", "mcc", data=data))
+
+
+def test_a_few_label_that_mid_does_not_know_is_an_error(
+    manifests: tuple[Path, Path], few: Path, tmp_path: Path
+) -> None:
+    write_manifest(read_manifest(few).table.assign(label="unicorn"), few, overwrite=True)
+    with pytest.raises(ManifestError, match="no training image of unicorn"):
+        train(small_config(manifests, tmp_path / "r", "mcc", data={"target_labelled": str(few)}))

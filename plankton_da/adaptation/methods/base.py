@@ -46,6 +46,9 @@ class Method(nn.Module):
     batch_norm: ClassVar[BatchNormMode | None] = None
     """the only BatchNorm mode that the method can use; None: any"""
 
+    few_labels_weight: float = 1.0
+    """weight of the classification loss on labelled target images, where a batch has any"""
+
     def __init__(self, network: PlanktonNetwork, config: Any, label_smoothing: float) -> None:
         super().__init__()
         self.network = network
@@ -53,6 +56,21 @@ class Method(nn.Module):
 
     def forward(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
         """One step's loss; ``progress`` () runs from 0 to 1 over the training."""
+        output = self.step(batch, progress)
+        if batch.few_images is None or batch.few_labels is None:
+            return output
+        self.network.use_domain("target")
+        logits = self.network(batch.few_images)  # (F, K)
+        self.network.use_domain("mid")
+        few_loss = self.classification_loss(logits, batch.few_labels)
+        return StepOutput(
+            output.loss + self.few_labels_weight * few_loss,
+            output.mid_logits,
+            {**output.scalars, "few_labels_loss": few_loss.detach()},
+        )
+
+    def step(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
+        """The method's own loss: on mid with its labels, on the target without."""
         raise NotImplementedError
 
     def settle(self, target_batches: Iterator[Tensor]) -> None:

@@ -37,7 +37,7 @@ class CDAN(Method):
         self.discriminator = DomainDiscriminator(self.condition.width, config.hidden_dim)
         self.config = config
 
-    def forward(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
+    def step(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
         """Classification loss plus weighted domain and class confusion losses."""
         mid_features, target_features = self.network.pair_features(
             batch.mid_images, batch.target_images

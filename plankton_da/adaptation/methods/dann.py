@@ -28,7 +28,7 @@ class DANN(Method):
         self.grl_strength = config.grl_strength
         self.adversarial_weight = config.adversarial_weight
 
-    def forward(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
+    def step(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
         """Classification loss + adversarial_weight * domain loss; only lambda2 warms up."""
         mid_features, target_features = self.network.pair_features(
             batch.mid_images, batch.target_images

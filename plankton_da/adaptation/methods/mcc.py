@@ -22,7 +22,7 @@ class MCC(Method):
         self.mcc_weight = config.mcc_weight
         self.temperature = config.temperature
 
-    def forward(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
+    def step(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
         """Classification loss on mid plus mcc_weight times the class confusion on the target."""
         mid_features, target_features = self.network.pair_features(
             batch.mid_images, batch.target_images

@@ -16,7 +16,7 @@ class SourceOnly(Method):
 
     adapts: ClassVar[bool] = False
 
-    def forward(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
+    def step(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
         """Label-smoothed cross entropy on mid."""
         logits = self.network(batch.mid_images)  # (M, K)
         loss = self.classification_loss(logits, batch.mid_labels)
