@@ -1,0 +1,114 @@
+"""Units of pixel sizes."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plankton_da.manifests.columns import TEXT
+from plankton_da.manifests.pixel_sizes import (
+    PLAUSIBLE_UM,
+    Unit,
+    column_in_micrometres,
+    in_micrometres,
+    median_sizes,
+    size_remarks,
+    stated_unit,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("pixel_size_um", "um"),
+        ("process_particle_pixel_size_µm", "um"),  # micro sign
+        ("pixel size [μm]", "um"),  # Greek mu
+        ("pixel (mm)", "mm"),
+        ("process_pixel_mm", "mm"),
+        ("Pixel size microns", "um"),
+        ("process_pixel", None),
+        ("summary", None),
+        ("um_per_mm", None),
+        ("gamma", None),
+    ],
+)
+def test_units_in_names(name: str, unit: Unit | None) -> None:
+    assert stated_unit(name) == unit
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "side"),
+    [
+        (0.118, None, 118.0),  # UVP5, mm
+        (0.75, None, 0.75),  # PlanktoScope, µm
+        (73.0, None, 73.0),  # UVP6, µm
+        (10.6, None, 10.6),  # ZooScan, µm
+        (0.0106, "um", 10.6),  # ZooScan, mm under a µm header
+        (0.0106, "mm", 10.6),
+        (0.29, None, 0.29),  # IFCB
+        (0.2, None, None),  # either
+        (0.2, "mm", 200.0),
+        (0.2, "um", 0.2),
+        (73.0, "mm", 73.0),
+        (5e-5, None, None),
+        (1e6, "um", None),
+        (0.0, "um", None),
+        (-10.6, None, None),
+        (float("nan"), None, None),
+        (float("inf"), "mm", None),
+    ],
+)
+def test_real_values(value: float, unit: Unit | None, side: float | None) -> None:
+    found, remark = in_micrometres(value, unit)
+    assert found == side
+    plain = side == value if unit is None else side == value * {"um": 1, "mm": 1000}[unit]
+    assert bool(remark) != plain
+
+
+@given(st.floats(), st.sampled_from(["um", "mm", None]))
+def test_a_side_is_plausible_or_not_known(value: float, unit: Unit | None) -> None:
+    side, remark = in_micrometres(value, unit)
+    if side is None:
+        assert remark
+    else:
+        assert PLAUSIBLE_UM[0] <= side <= PLAUSIBLE_UM[1]
+
+
+def test_a_column_gets_one_remark_for_each_value() -> None:
+    column = pd.Series(["0.118", "", "0.118", " 10.6 ", "x", "1_0"], dtype=TEXT)
+    values, remarks = column_in_micrometres(column)
+    assert values.to_pylist() == ["118", "", "118", "10.6", "", ""]
+    assert remarks == ["0.118 taken as mm: 118 µm", "'x' is no number", "'1_0' is no number"]
+    _, remarks = column_in_micrometres(pd.Series([f"x{i}" for i in range(99)], dtype=TEXT))
+    assert len(remarks) == 21
+    assert remarks[-1] == "and 79 more values"
+
+
+def table(instrument: str, *sizes: str) -> pd.DataFrame:
+    return pd.DataFrame({"instrument": instrument, "pixel_size_um": sizes}, dtype=TEXT)
+
+
+def test_medians_are_by_instrument_over_several_tables() -> None:
+    tables = [table("A", "1", "3", ""), table("A", "2", "x", "nan"), table("B", " 1e1 ")]
+    assert median_sizes(tables) == {"A": 2.0, "B": 10.0}
+    assert median_sizes([pd.DataFrame({"instrument": ["A"]}, dtype=TEXT)]) == {}
+    assert median_sizes([table("A", "")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"IFCB": 0.29, "ZooScan": 10.6}, None),
+        ({"ISIIS": 68.0, "UVP5": 118.0}, None),
+        ({"UVP5": 0.118, "ISIIS": 68.0}, "UVP5: pixel_size_um is 0.118"),
+        ({"ISIIS": 60.0, "X": 0.2}, "a pixel of ISIIS (60 µm) is 300 times as wide as one of X"),
+        ({"A": 10600.0}, "A: pixel_size_um is 10600"),
+        ({}, None),
+    ],
+)
+def test_sizes_that_suggest_another_unit(sizes: dict[str, float], words: str | None) -> None:
+    remarks = size_remarks(sizes)
+    assert len(remarks) == (words is not None)
+    assert not words or remarks[0].startswith(words)
