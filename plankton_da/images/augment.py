@@ -97,14 +97,49 @@ class FreePose(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations ha
         return warped.reshape(img.shape).astype(np.uint8, copy=False)
 
 
-def build_augmentation(preset: Literal["instrument", "none"], image_size: int) -> Augment:
-    """The augmentation that a config names.
+def build_augmentation(preset: Literal["instrument", "strong", "none"], image_size: int) -> Augment:
+    """The augmentation that a config names, or a method needs.
 
     Args:
-        preset: ``instrument`` (pose, tone, blur, pixel size, noise, JPEG) or ``none``.
+        preset: ``instrument`` (pose, tone, blur, pixel size, noise, JPEG), ``strong`` (the same,
+            more often and wider, and patches erased: the second view of an image for methods that
+            compare two) or ``none``.
         image_size: side of the images in pixels; blur grows with it.
     """
-    return Augment(_instrument(image_size) if preset == "instrument" else [])
+    if preset == "none":
+        return Augment([])
+    return Augment((_instrument if preset == "instrument" else _strong)(image_size))
+
+
+def _strong(image_size: int) -> list[Any]:
+    blur = image_size / 128
+    return [
+        A.HorizontalFlip(p=0.5),
+        A.VerticalFlip(p=0.5),
+        A.Transpose(p=0.5),
+        FreePose(scale=1.4, shift=0.12, p=0.8),
+        A.RandomToneCurve(scale=0.3, p=0.6),
+        A.RandomGamma(gamma_limit=(45, 220), p=0.6),
+        A.RandomBrightnessContrast(
+            brightness_limit=(-0.15, 0.0), contrast_limit=(-0.3, 0.1), p=0.6
+        ),
+        A.GaussianBlur(blur_limit=0, sigma_limit=(0.3 * blur, 2 * blur), p=0.5),
+        A.Downscale(
+            scale_range=(0.25, 0.9),
+            interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR},
+            p=0.5,
+        ),
+        A.GaussNoise(std_range=(0.005, 0.06), p=0.5),
+        A.ImageCompression(quality_range=(30, 95), p=0.5),
+        # a part may be hidden, never the whole organism
+        A.CoarseDropout(
+            num_holes_range=(1, 3),
+            hole_height_range=(0.1, 0.3),
+            hole_width_range=(0.1, 0.3),
+            fill=127,
+            p=0.7,
+        ),
+    ]
 
 
 def _instrument(image_size: int) -> list[Any]:

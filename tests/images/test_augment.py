@@ -21,7 +21,7 @@ def square(copepod: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("preset", ["instrument", "none"])
+@pytest.mark.parametrize("preset", ["instrument", "strong", "none"])
 def test_shape_and_type_stay(preset: str, channels: int, square: NDArray[np.uint8]) -> None:
     image = np.repeat(square, channels, axis=2)
     before = image.copy()
@@ -143,3 +143,19 @@ def test_the_organism_stays_dark_and_visible(square: NDArray[np.uint8]) -> None:
     assert min(contrast) > 40
     assert min(np.median(image) for image in images) > 110  # ground stays light
     assert np.mean([np.median(image) == 255 for image in images]) < 0.05  # and unsaturated
+
+
+def test_the_strong_view_is_stronger_and_leaves_the_organism_to_be_seen(
+    square: NDArray[np.uint8],
+) -> None:
+    """Ground hides nothing: at most three patches of at most three tenths of a side."""
+    distances = {}
+    for preset in ("instrument", "strong"):
+        augment = build_augmentation(preset, 64)  # type: ignore[arg-type]
+        images = [augment(square, (seed,))[:, :, 0] for seed in range(300)]
+        contrast = [np.median(image) - np.percentile(image, 3) for image in images]
+        assert min(contrast) > 20
+        assert min(np.median(image) for image in images) > 55
+        levels = [np.quantile(image, np.linspace(0, 1, 21)) for image in images]
+        distances[preset] = np.abs(np.array(levels) - np.quantile(square, np.linspace(0, 1, 21)))
+    assert distances["strong"].mean() > 1.25 * distances["instrument"].mean()
