@@ -27,6 +27,7 @@ from plankton_da.manifests.reading import RawTable, read_table
 from plankton_da.manifests.rules import problems_at, value_problems
 from plankton_da.manifests.table import fingerprint_of
 from plankton_da.manifests.taxonomy import apply_taxonomy, read_taxonomy, unmapped
+from plankton_da.manifests.taxonomy_use import TaxonomyUse, count_use, use_of
 
 __all__ = [
     "CheckReport",
@@ -44,6 +45,7 @@ class CheckReport:
 
     ``problems`` holds at most 1000 of each code; ``totals`` counts them all by code. ``counts`` has
     the columns instrument, split, label, n. ``fingerprint`` is '' where the file has no table.
+    ``mapped`` says what the taxonomy does, as ``TaxonomyUse.counts``; None without one.
     """
 
     path: Path
@@ -52,6 +54,7 @@ class CheckReport:
     problems: list[Problem]
     totals: dict[str, int]
     counts: pd.DataFrame
+    mapped: pd.DataFrame | None = None
 
     @property
     def ok(self) -> bool:
@@ -73,9 +76,10 @@ class CheckReport:
 
 @dataclass(frozen=True)
 class CheckReports:
-    """Reports of several manifests."""
+    """Reports of several manifests, and what the taxonomy, if there is one, does to them all."""
 
     reports: tuple[CheckReport, ...]
+    taxonomy: TaxonomyUse | None = None
 
     @property
     def ok(self) -> bool:
@@ -84,7 +88,9 @@ class CheckReports:
 
     def as_json(self) -> dict[str, Any]:
         """All reports as one JSON object."""
-        return {"ok": self.ok, "files": [report.as_json() for report in self.reports]}
+        files = [report.as_json() for report in self.reports]
+        use = {"taxonomy": self.taxonomy.as_json()} if self.taxonomy else {}
+        return {"ok": self.ok, "files": files, **use}
 
     def raise_if_not_ok(self) -> None:
         """Raise a ``ManifestError`` that lists every problem of every file."""
@@ -104,7 +110,11 @@ def check_manifests(
 ) -> CheckReports:
     """``check_manifest`` of each file."""
     options = (open_images, taxonomy, workers, progress)
-    return CheckReports(tuple(check_manifest(path, *options) for path in paths))
+    reports = tuple(check_manifest(path, *options) for path in paths)
+    if taxonomy is None:
+        return CheckReports(reports)
+    mapped = [report.mapped for report in reports if report.mapped is not None]
+    return CheckReports(reports, use_of(Path(taxonomy), read_taxonomy(taxonomy), mapped))
 
 
 def check_manifest(
@@ -140,7 +150,9 @@ def check_manifest(
     problems = raw.problems
     problems.extend(value_problems(path, raw))
     table = raw.table
+    mapped = None
     if classes is not None and len(table):
+        mapped = count_use(table, classes)
         problems.extend(_unknown_labels(path, raw, classes))
         table = _mapped(table, classes)
     problems.extend(_label_problems(path, raw, table))
@@ -153,6 +165,7 @@ def check_manifest(
         problems=problems.kept,
         totals=problems.totals,
         counts=count_rows(table),
+        mapped=mapped,
     )
 
 

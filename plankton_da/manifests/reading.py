@@ -118,6 +118,7 @@ def _read_csv(path: Path) -> RawTable:
     except UnicodeDecodeError:
         raw.problems.extend(undecodable(path))
         return raw
+    raw.problems.add(_wrong_separator(path, header))
     raw.problems.add(_doubled_columns(path, header, 1))
     if raw.problems:
         return raw
@@ -169,6 +170,18 @@ def _survey(path: Path) -> tuple[int, int]:
             quotes += chunk.count(b'"')
             last = chunk[-1:]
     return breaks + (last not in b"\r\n"), quotes
+
+
+def _wrong_separator(path: Path, header: Sequence[str]) -> list[Problem]:
+    """A table that a spreadsheet saved with the separator of its country."""
+    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and sign in header[0]:
+            words = (
+                f"the columns are separated by {name}: {header[0]!r}; save the table as CSV with "
+                "commas (in a spreadsheet: choose the field delimiter when saving)"
+            )
+            return [Problem(str(path), 1, None, "wrong_separator", words)]
+    return []
 
 
 def _doubled_columns(path: Path, header: Sequence[str], line: int | None) -> list[Problem]:

@@ -11,6 +11,7 @@ from plankton_da.manifests.checks import CheckReports, count_rows
 from plankton_da.manifests.columns import SPLITS
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.problems import SHOWN_PER_CODE, printable
+from plankton_da.manifests.taxonomy_use import use_lines
 
 
 def counts_table(counts: pd.DataFrame) -> str:
@@ -49,6 +50,8 @@ def check_summary(reports: CheckReports) -> str:
         verdict = "no problems" if report.ok else f"{count} problem(s)"
         head = f"{printable(str(report.path))}: {report.rows} rows, {verdict}"
         parts.append(f"{head}\n{counts_table(report.counts)}" if report.rows else head)
+    if reports.taxonomy is not None:
+        parts.append("\n".join(use_lines(reports.taxonomy)))
     return "\n\n".join(parts)
 
 

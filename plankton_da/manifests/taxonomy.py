@@ -9,24 +9,28 @@ import pandas as pd
 import pyarrow as pa
 
 from plankton_da.errors import ManifestError
-from plankton_da.manifests.columns import TEXT, Encoded, encode
+from plankton_da.manifests.columns import TEXT, Encoded, column_of, encode
 from plankton_da.manifests.problems import SHOWN_PER_CODE, Problem
 from plankton_da.manifests.reading import RawTable, read_table
 from plankton_da.manifests.rules import problems_at
 
 COLUMNS = ("label", "class")
+CHECK = "check"
+"""column in which a suggested row has a question for a person"""
 
 
 def read_taxonomy(path: Path | str) -> dict[str, str]:
     """Label -> class of a CSV with the columns label,class; the class '' drops the rows.
 
+    A column ``check`` holds the questions of ``suggest_taxonomy``, and must be answered: empty.
     Other columns are for people's notes.
 
     Raises
     ------
     ManifestError
-        The file cannot be parsed, lacks a column, has no rows, an empty label, or a label with two
-        classes; the message lists every problem with its line.
+        The file cannot be parsed, lacks a column, has no rows, an empty label, a label with two
+        classes, or a class that nobody has confirmed; the message lists every problem with its
+        line.
     """
     path = Path(path)
     raw = read_table(path)
@@ -67,6 +71,16 @@ def _check_rows(path: Path, raw: RawTable) -> None:
     raw.problems.extend(problems_at(path, raw, twice, "label", "two_classes", words))
     needed = "the label is empty; rows without a label stay as they are"
     raw.problems.extend(problems_at(path, raw, empty, "label", "empty_value", needed))
+    open_rows = np.asarray(column_of(raw.table, CHECK).str.strip() != "", dtype=bool)
+
+    def question(row: int) -> str:
+        why = raw.table[CHECK].iloc[row].strip()
+        return (
+            f"{labels.value(row)!r} -> {classes.value(row)!r} is a guess ({why}); correct the "
+            "class if it is wrong, then empty this cell"
+        )
+
+    raw.problems.extend(problems_at(path, raw, open_rows, CHECK, "unconfirmed", question))
 
 
 def apply_taxonomy(table: pd.DataFrame, taxonomy: dict[str, str]) -> pd.DataFrame:
