@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from plankton_da.cli.audit import audit_app
 from plankton_da.cli.classify import classify
 from plankton_da.cli.demo import demo
 from plankton_da.cli.evaluate import evaluate
@@ -38,6 +39,7 @@ app.command()(init)
 app.command()(train)
 app.command()(evaluate)
 app.command()(classify)
+app.add_typer(audit_app, name="audit")
 app.command()(export)
 app.command()(register)
 app.command()(promote)

@@ -12,6 +12,7 @@ import pyarrow as pa
 from plankton_da.errors import ManifestError, UsageError
 from plankton_da.images.refs import encode_name, ref_of
 from plankton_da.manifests.columns import TEXT
+from plankton_da.manifests.copies import COPIES_FILE, restore_ids
 from plankton_da.manifests.ingest.options import IngestOptions
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.ingest.walk import Walk
@@ -30,7 +31,8 @@ def build(
 
     The label is the name of the sub-folder of the input, however deep the file lies in it. The
     ``object_id`` is the path relative to the input, with extension, after the input's name where
-    there are several inputs. A folder that is reached twice by links is entered once.
+    there are several inputs. A folder that is reached twice by links is entered once. Copies that
+    ``audit select`` made to be sorted get the ids of what they are copies of.
 
     Parameters
     ----------
@@ -72,7 +74,18 @@ def build(
     if table.empty:
         raise ManifestError(_nothing(folders, walk, labelled))
     table.insert(2, "instrument", pd.Series(instrument, index=table.index, dtype=TEXT))
+    if any((folder / COPIES_FILE).is_file() for folder in folders):
+        table = pd.concat(
+            [restore_ids(rows, folder, instrument) for folder, rows in _by_folder(table, folders)]
+        )
+        table = table.fillna("").reset_index(drop=True)
     return IngestResult(table, walk.skipped, walk.hidden)
+
+
+def _by_folder(table: pd.DataFrame, folders: Sequence[Path]) -> Iterator[tuple[Path, pd.DataFrame]]:
+    for folder in folders:
+        mine = table["object_id"].str.startswith(f"{_text(folder.name)}/")
+        yield folder, table[mine] if len(folders) > 1 else table
 
 
 def _rows(
