@@ -17,6 +17,7 @@ from plankton_da.images.cache import PixelSource
 _MID_ROWS, _TARGET_ROWS, _MID_AUGMENTATION, _TARGET_AUGMENTATION, _FEW_ROWS, _FEW_AUGMENTATION = (
     range(6)
 )
+_STRONG_AUGMENTATION = 6
 
 
 class UdaBatch(NamedTuple):
@@ -32,11 +33,13 @@ class UdaBatch(NamedTuple):
     """(F, C, H, W) uint8: images of ``target_labelled``, preprocessed and augmented"""
     few_labels: Tensor | None = None
     """(F,) int64, index into the classes"""
+    target_strong_images: Tensor | None = None
+    """(T, C, H, W) uint8: the rows of ``target_images``, augmented strongly; where asked for"""
 
     def to(self, device: torch.device) -> UdaBatch:
         """The same on ``device``."""
-        return UdaBatch(
-            *(None if tensor is None else tensor.to(device, non_blocking=True) for tensor in self)
+        return UdaBatch._make(
+            None if tensor is None else tensor.to(device, non_blocking=True) for tensor in self
         )
 
 
@@ -57,6 +60,8 @@ class StepBatches(Dataset[UdaBatch]):
         Draw every class of mid equally often; else every image.
     few, few_labels
         Labelled target images and (len(few),) int64; every class is drawn equally often.
+    strong_augment
+        What makes the second view of the target's images; None: there is none.
     """
 
     def __init__(
@@ -71,11 +76,13 @@ class StepBatches(Dataset[UdaBatch]):
         seed: int,
         few: PixelSource | None = None,
         few_labels: NDArray[np.int64] | None = None,
+        strong_augment: Augment | None = None,
     ) -> None:
         self._mid = mid
         self._mid_labels = mid_labels
         self._target = target
         self._augment = augment
+        self._strong_augment = strong_augment
         self._batch_size = batch_size
         self._seed = seed
         mid_rows = np.flatnonzero(mid.good)
@@ -94,14 +101,21 @@ class StepBatches(Dataset[UdaBatch]):
         else:
             mid_rows = self._shuffled_rows(self._mid_rows, _MID_ROWS, step)
         mid_images = self._images(self._mid, mid_rows, _MID_AUGMENTATION, step)
-        target_images = mid_images[:0]
+        target_images, strong_images = mid_images[:0], None
         if self._target is not None:
             target_rows = self._shuffled_rows(self._target_rows, _TARGET_ROWS, step)
             target_images = self._images(self._target, target_rows, _TARGET_AUGMENTATION, step)
+            if self._strong_augment is not None:
+                strong_images = torch.from_numpy(
+                    self._images(
+                        self._target, target_rows, _STRONG_AUGMENTATION, step, self._strong_augment
+                    )
+                )
         batch = UdaBatch(
             torch.from_numpy(mid_images),
             torch.from_numpy(self._mid_labels[mid_rows]),
             torch.from_numpy(target_images),
+            target_strong_images=strong_images,
         )
         if self._few is None or self._few_labels is None:
             return batch
@@ -134,10 +148,16 @@ class StepBatches(Dataset[UdaBatch]):
         )
 
     def _images(
-        self, source: PixelSource, rows: NDArray[np.intp], stream: int, step: int
+        self,
+        source: PixelSource,
+        rows: NDArray[np.intp],
+        stream: int,
+        step: int,
+        augment: Augment | None = None,
     ) -> NDArray[np.uint8]:
+        augment = augment or self._augment
         images = [
-            self._augment(source.read(int(row)), (self._seed, stream, step, position))
+            augment(source.read(int(row)), (self._seed, stream, step, position))
             for position, row in enumerate(rows)
         ]
         return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (B, C, H, W)

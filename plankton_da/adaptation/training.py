@@ -136,6 +136,9 @@ def _run_steps(
             seed=config.seed,
             few=data.few.pixels if data.few else None,
             few_labels=data.few.labels if data.few else None,
+            strong_augment=build_augmentation("strong", config.data.image_size)
+            if method.needs_strong_view
+            else None,
         ),
         range(start, steps),
         workers=config.data.workers,
@@ -220,7 +223,7 @@ def _conclude(
     scores = score_all(predictions, data, seed=config.seed, bootstrap=_BOOTSTRAP)
     info = bundle_info(config, method, data, run, scores)
     if not folder.bundle.exists():  # a killed run may have come so far
-        write_bundle(Bundle(info, method.network), folder.bundle)
+        write_bundle(Bundle(info, method.deployed), folder.bundle)
     sentences = diagnose(chosen, scalars, data.preprocess, len(data.bad_images))
     run.log_file(folder.write("diagnosis.json", sentences))
     if data.bad_images:
@@ -253,4 +256,4 @@ def _predictor(
 ) -> Predictor:
     info = bundle_info(config, method, data)
     kind: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
-    return Predictor(Bundle(info, method.network), engine="torch", device=kind)
+    return Predictor(Bundle(info, method.deployed), engine="torch", device=kind)

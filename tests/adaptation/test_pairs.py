@@ -171,3 +171,24 @@ def test_methods_that_do_not_adapt_load_no_target(source: PixelSource) -> None:
         seed=0,
     )
     assert batches[0].target_images.shape == (0, 1, 16, 16)
+
+
+def test_the_strong_view_is_of_the_same_rows(source: PixelSource) -> None:
+    def batches(strong: str | None) -> StepBatches:
+        return StepBatches(
+            source,
+            LABELS,
+            source,
+            augment=build_augmentation("none", 16),
+            strong_augment=build_augmentation(strong, 16) if strong else None,  # type: ignore[arg-type]
+            batch_size=6,
+            class_balanced=True,
+            seed=0,
+        )
+
+    assert batches(None)[3].target_strong_images is None
+    weak, strong = batches("none")[3], batches("strong")[3]
+    assert weak.target_strong_images is not None
+    assert torch.equal(weak.target_strong_images, weak.target_images)
+    assert equal(strong._replace(target_strong_images=None), batches(None)[3])
+    assert not torch.equal(strong.target_strong_images, strong.target_images)  # type: ignore[arg-type]

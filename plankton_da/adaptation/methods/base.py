@@ -34,7 +34,7 @@ class Method(nn.Module):
     Parameters
     ----------
     network
-        The network that is deployed.
+        The network that learns.
     config
         The method's config section.
     label_smoothing
@@ -45,6 +45,8 @@ class Method(nn.Module):
     """whether a step needs target images"""
     batch_norm: ClassVar[BatchNormMode | None] = None
     """the only BatchNorm mode that the method can use; None: any"""
+    needs_strong_view: ClassVar[bool] = False
+    """whether a step needs ``target_strong_images``"""
 
     few_labels_weight: float = 1.0
     """weight of the classification loss on labelled target images, where a batch has any"""
@@ -53,6 +55,11 @@ class Method(nn.Module):
         super().__init__()
         self.network = network
         self.label_smoothing = label_smoothing
+
+    @property
+    def deployed(self) -> PlanktonNetwork:
+        """The network that is evaluated and goes into the bundle."""
+        return self.network
 
     def forward(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
         """One step's loss; ``progress`` () runs from 0 to 1 over the training."""
@@ -74,21 +81,20 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def settle(self, target_batches: Iterator[Tensor]) -> None:
-        """Make the network ready to predict; ``target_batches`` are images (N, C, H, W) uint8.
+        """Make ``deployed`` ready to predict; ``target_batches`` are images (N, C, H, W) uint8.
 
         Statistics per domain: the target's are re-estimated from its images as they are, since
         those gathered in training are of augmented images and of many states of the network.
         """
-        if self.network.statistics is None:
+        network = self.deployed
+        if network.statistics is None:
             return
-        training = self.network.training
-        self.network.eval()
-        self.network.use_domain("target")
-        estimate_statistics(
-            self.network.learning_batch_norms(), self.network.features, target_batches
-        )
-        self.network.use_domain("mid")
-        self.network.train(training)
+        training = network.training
+        network.eval()
+        network.use_domain("target")
+        estimate_statistics(network.learning_batch_norms(), network.features, target_batches)
+        network.use_domain("mid")
+        network.train(training)
 
     def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Label-smoothed cross entropy of logits (M, K) and labels (M,), the mean over M."""
