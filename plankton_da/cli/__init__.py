@@ -19,6 +19,7 @@ from plankton_da.cli.evaluate import evaluate
 from plankton_da.cli.export import export
 from plankton_da.cli.manifest import manifest_app
 from plankton_da.cli.registry import promote, register
+from plankton_da.cli.taxonomy import taxonomy_app
 from plankton_da.cli.train import init, list_known, train
 from plankton_da.errors import OutputError, PlanktonDAError
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.add_typer(manifest_app, name="manifest")
+app.add_typer(taxonomy_app, name="taxonomy")
 app.command()(init)
 app.command()(train)
 app.command()(evaluate)
