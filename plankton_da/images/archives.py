@@ -1,4 +1,4 @@
-"""Members of zip archives, and of zip archives inside zip archives.
+"""Members of zip and tar archives, and of archives inside archives.
 
 Opened archives are kept, because reading the table of contents of one with 100,000 members takes
 longer than decoding a thousand of its images.
@@ -7,51 +7,55 @@ longer than decoding a thousand of its images.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import threading
 import weakref
-import zipfile
-import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import IO
 
 from plankton_da.errors import ImageError
+from plankton_da.images.members import Archive
+from plankton_da.images.tars import Tar
+from plankton_da.images.zips import DAMAGE, open_zip
 
-MAX_MEMBER_BYTES = 512 * 2**20
-"""uncompressed size of one image: 100 megapixel in RGB, and a margin"""
+ARCHIVE_SUFFIXES = (".tar", ".zip")
+"""in lower case"""
+COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
+"""in lower case; their members can only be reached by unpacking all before them"""
 MAX_NESTED_BYTES = 64 * 2**30
-"""uncompressed size of a zip in a zip, which is unpacked to a temporary file"""
+"""uncompressed size of an archive in an archive, which is unpacked to a temporary file"""
+_BOMB_BYTES = 2**30
+_BOMB_RATIO = 100
+"""an archive holds images that are compressed already; beyond both, something else is meant"""
 _KEPT_OPEN = 4
 
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-
 _Key = tuple[int, str, int, int, tuple[str, ...]]
-_open: OrderedDict[_Key, zipfile.ZipFile] = OrderedDict()
+_open: OrderedDict[_Key, Archive] = OrderedDict()
 _lock = threading.Lock()
 
 
 def read_member(path: Path, members: tuple[str, ...]) -> bytes:
-    """The bytes of ``members[-1]``; the members before it are zips, each inside the previous.
+    """The bytes of ``members[-1]``; those before it are archives, each inside the previous.
 
     Raises:
         ImageError: missing, archive_damaged, too_large, permission_denied.
     """
-    archive = _archive(path, members[:-1])
-    info = _find(archive, members[-1])
-    if info.file_size > MAX_MEMBER_BYTES:
-        raise ImageError(
-            "too_large", f"{info.file_size:,} bytes unpacked; at most {MAX_MEMBER_BYTES:,} are read"
-        )
+    archive = opened_archive(path, members[:-1])
     try:
-        with archive.open(info) as file:
-            return file.read(MAX_MEMBER_BYTES)
-    except _DAMAGE as error:
+        return archive.read(members[-1])
+    except KeyError:
+        raise _no_member(archive, members[-1]) from None
+    except DAMAGE as error:
         raise ImageError("archive_damaged", f"{members[-1]} in {path.name}: {error}") from error
 
 
-def _archive(path: Path, inner: tuple[str, ...]) -> zipfile.ZipFile:
+def opened_archive(path: Path, inner: tuple[str, ...] = ()) -> Archive:
+    """The archive ``path``, or the one inside it that ``inner`` leads to; it closes itself.
+
+    Raises:
+        ImageError: missing, archive_damaged, too_large. OSError: the file cannot be opened.
+    """
     found = path.stat()
     # the process id, because a forked process shares the file's read position with its parent
     key = (os.getpid(), str(path), found.st_size, found.st_mtime_ns, inner)
@@ -60,47 +64,54 @@ def _archive(path: Path, inner: tuple[str, ...]) -> zipfile.ZipFile:
             _open.move_to_end(key)
             return _open[key]
     if inner:
-        unpacked = _unpack(_archive(path, inner[:-1]), inner[-1])
-        opened = _open_zip(unpacked, path, inner)
-        weakref.finalize(opened, unpacked.close)
+        archive = _opened(_unpack(opened_archive(path, inner[:-1]), inner[-1]), inner[-1])
     else:
-        opened = _open_zip(path, path, inner)
+        archive = _opened(path.open("rb"), path.name)
     with _lock:
-        _open[key] = opened
+        _open[key] = archive
         while len(_open) > _KEPT_OPEN:
             _open.popitem(last=False)  # closes itself when its last reader lets go of it
+    return archive
+
+
+def _opened(file: IO[bytes], name: str) -> Archive:
+    try:
+        opened = Tar(file) if name.lower().endswith(".tar") else open_zip(file)
+    except ImageError as error:
+        file.close()
+        raise ImageError(error.code, f"{name}: {error.words}") from error
+    except BaseException:
+        file.close()
+        raise
+    weakref.finalize(opened, file.close)
     return opened
 
 
-def _open_zip(source: Path | IO[bytes], path: Path, inner: tuple[str, ...]) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(source)
-    except _DAMAGE as error:
-        if not isinstance(source, Path):
-            source.close()
-        name = "!".join((path.name, *inner))
-        raise ImageError("archive_damaged", f"{name} is not a readable zip: {error}") from error
+def _no_member(archive: Archive, member: str) -> ImageError:
+    if archive.damage:
+        return ImageError("archive_damaged", f"{member} is lost: {archive.damage}")
+    return ImageError("missing", f"the archive has no member {member}")
 
 
-def _find(archive: zipfile.ZipFile, member: str) -> zipfile.ZipInfo:
+def _unpack(outer: Archive, member: str) -> IO[bytes]:
     try:
-        return archive.getinfo(member)
+        size, packed = outer.sizes(member)
     except KeyError:
-        raise ImageError("missing", f"the archive has no member {member}") from None
-
-
-def _unpack(outer: zipfile.ZipFile, member: str) -> IO[bytes]:
-    info = _find(outer, member)
-    if info.file_size > MAX_NESTED_BYTES:
+        raise _no_member(outer, member) from None
+    if size > MAX_NESTED_BYTES or size > max(_BOMB_BYTES, _BOMB_RATIO * packed):
         raise ImageError(
-            "too_large", f"{member} has {info.file_size:,} bytes; at most {MAX_NESTED_BYTES:,}"
+            "too_large",
+            f"{member} has {size:,} bytes, packed into {packed:,}; archives in archives may have "
+            f"{MAX_NESTED_BYTES:,}, above {_BOMB_BYTES:,} only {_BOMB_RATIO} times what they take",
         )
     unpacked = tempfile.TemporaryFile(prefix="plankton_da_")  # noqa: SIM115  # outlives this block
     try:
-        with outer.open(info) as file:
-            shutil.copyfileobj(file, unpacked, 2**20)
-    except _DAMAGE as error:
+        outer.unpack(member, unpacked)
+        unpacked.seek(0)
+    except DAMAGE as error:
         unpacked.close()
         raise ImageError("archive_damaged", f"{member}: {error}") from error
-    unpacked.seek(0)
+    except BaseException:
+        unpacked.close()
+        raise
     return unpacked

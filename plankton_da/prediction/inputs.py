@@ -15,8 +15,10 @@ import numpy as np
 
 from plankton_da.errors import ImageError
 from plankton_da.images.refs import encode_name, file_of, ref_of
+from plankton_da.prediction.found import Found, found_file
 from plankton_da.prediction.sources import Source, open_sources
-from plankton_da.prediction.walk import Found, found_file, walk_folder, walk_zip
+from plankton_da.prediction.walk import walk_folder
+from plankton_da.prediction.walk_archives import walk_archive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -168,8 +170,8 @@ class Inputs:
         path = str(source.path)
         if source.kind == "folder":
             yield from walk_folder(path, ref, source.prefix, ignored)
-        elif source.kind == "zip":
-            yield from walk_zip(path, ref, source.prefix, ignored)
+        elif source.kind == "archive":
+            yield from walk_archive(path, ref, source.prefix, ignored)
         else:
             yield found_file(path, ref, source.prefix or source.path.name)
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from plankton_da.errors import DataError, ManifestError, UsageError
+from plankton_da.images.archives import ARCHIVE_SUFFIXES, COMPRESSED_TARS
 from plankton_da.images.refs import IMAGE_SUFFIXES
+from plankton_da.prediction.found import text_of
 from plankton_da.prediction.predictions import COLUMNS
-from plankton_da.prediction.walk import text_of
 
 if TYPE_CHECKING:
     from plankton_da.manifests.table import Manifest
@@ -27,7 +28,7 @@ class Source:
     """One INPUT."""
 
     path: Path
-    kind: Literal["folder", "zip", "image", "manifest"]
+    kind: Literal["folder", "archive", "image", "manifest"]
     prefix: str = ""
     """what its object_ids start with; '' when there is one INPUT"""
     manifest: Manifest | None = None
@@ -53,18 +54,14 @@ def open_sources(paths: Sequence[Path]) -> list[Source]:
         No INPUT, or the same one twice.
     """
     if not paths:
-        raise UsageError("no INPUT given; name a folder, images, a manifest or a zip")
+        raise UsageError("no INPUT given; name a folder, images, a manifest, a zip or a tar")
     absolute = [_absolute(path) for path in paths]
     twice = [str(path) for path, n in Counter(absolute).items() if n > 1]
     if twice:
         raise UsageError(f"the same INPUT is given twice: {', '.join(twice[:20])}")
     kinds = [_kind_of(path) for path in absolute]
     problems = [
-        f"{path}: no such file or folder"
-        if not path.exists()
-        else f"{path}: neither a folder, an image, a manifest (.csv, .parquet) nor a .zip"
-        for path, kind in zip(paths, kinds, strict=True)
-        if kind is None
+        f"{path}: {_no_kind(path)}" for path, kind in zip(paths, kinds, strict=True) if kind is None
     ]
     if problems:
         more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
@@ -83,7 +80,7 @@ def open_sources(paths: Sequence[Path]) -> list[Source]:
     return sources
 
 
-def _kind_of(path: Path) -> Literal["folder", "zip", "image", "manifest"] | None:
+def _kind_of(path: Path) -> Literal["folder", "archive", "image", "manifest"] | None:
     suffix = path.suffix.lower()
     if path.is_dir():
         return "folder"
@@ -91,9 +88,17 @@ def _kind_of(path: Path) -> Literal["folder", "zip", "image", "manifest"] | None
         return None
     if suffix in MANIFEST_SUFFIXES:
         return "manifest"
-    if suffix == ".zip":
-        return "zip"
+    if suffix in ARCHIVE_SUFFIXES:
+        return "archive"
     return "image" if suffix in IMAGE_SUFFIXES else None
+
+
+def _no_kind(path: Path) -> str:
+    if not path.exists():
+        return "no such file or folder"
+    if path.name.lower().endswith(COMPRESSED_TARS):
+        return "a compressed tar cannot be read in place; decompress it (gunzip) to a .tar"
+    return "neither a folder, an image, a manifest (.csv, .parquet), a .zip nor a .tar"
 
 
 def _absolute(path: Path) -> Path:

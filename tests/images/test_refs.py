@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from plankton_da.errors import ImageError
-from plankton_da.images import archives
+from plankton_da.images import members
 from plankton_da.images.refs import decode_name, encode_name, open_image, ref_of
 
 NASTY = [
@@ -154,7 +154,7 @@ def test_damaged_archives(
 
 
 def test_a_member_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 10_000)
+    monkeypatch.setattr(members, "MAX_MEMBER_BYTES", 10_000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("honest.png", bytes(20_000))
         archive.writestr("liar.png", bytes(20_000))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -188,6 +190,72 @@ def test_boxes_of_collages_stay_in_rewritten_refs(tmp_path: Path, draw: Draw) ->
     items = list(open_inputs(tmp_path / "lab" / "m.csv", folder=tmp_path / "out"))
     assert [item.image.split("#")[1] for item in items] == ["1,2,3,4", "4,3,2,1"]
     assert [open_image(item.image, tmp_path / "out").size for item in items] == [(3, 4), (2, 1)]
+
+
+def tar_of(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_tars_are_read_in_place(tmp_path: Path, draw: Draw) -> None:
+    picture = draw(tmp_path / "x.png", 1).read_bytes()
+    inner = zip_of({"c.png": picture})
+    members = {"./b/2.png": picture, "./a.png": picture, "./.h.png": b"", "./in.zip": inner}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "day.TAR").write_bytes(tar_of(members))
+    (tmp_path / "in" / "old.tar.gz").write_bytes(gzip.compress(tar_of(members)))
+    inputs = open_inputs(tmp_path / "in", folder=tmp_path)
+    assert ids(inputs) == ["day.TAR!a.png", "day.TAR!b/2.png", "day.TAR!in.zip!c.png"]
+    assert all(opens(item, tmp_path) for item in inputs)
+    assert inputs.ignored[".tar.gz"] > 0
+    alone = open_inputs(tmp_path / "in" / "day.TAR", folder=tmp_path)
+    assert ids(alone) == ["a.png", "b/2.png", "in.zip!c.png"]
+    with pytest.raises(DataError, match=r"gunzip\) to a \.tar"):
+        open_inputs(tmp_path / "in" / "old.tar.gz", folder=tmp_path)
+
+
+@pytest.mark.parametrize(("suffix", "write"), [(".zip", zip_of), (".tar", tar_of)])
+def test_of_a_cut_archive_the_rest_is_found(
+    suffix: str, write: Callable[[dict[str, bytes]], bytes], tmp_path: Path, draw: Draw
+) -> None:
+    picture = draw(tmp_path / "x.png", 1).read_bytes()
+    whole = write({f"{n}.png": picture for n in range(4)})
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / f"cut{suffix}").write_bytes(whole[: whole.index(b"2.png") + 40])
+    items = list(open_inputs(tmp_path / "in", folder=tmp_path))
+    codes = {item.object_id: item.problem.code if item.problem else "" for item in items}
+    expected = {
+        f"cut{suffix}": "archive_damaged",
+        f"cut{suffix}!0.png": "",
+        f"cut{suffix}!1.png": "",
+    }
+    assert codes.items() >= expected.items()
+    assert all(opens(item, tmp_path) for item in items[1:3])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems elsewhere fold case")
+def test_names_that_differ_by_case_only(tmp_path: Path, draw: Draw) -> None:
+    for n, name in enumerate(["a.png", "A.png", "a.PNG", "B/x.png", "b/x.png"]):
+        draw(tmp_path / "in" / name, n)
+    inputs = open_inputs(tmp_path / "in", folder=tmp_path)
+    assert ids(inputs) == ["A.png", "B/x.png", "a.PNG", "a.png", "b/x.png"]
+
+
+def test_a_hundred_thousand_files_in_one_folder(tmp_path: Path, draw: Draw) -> None:
+    picture = draw(tmp_path / "x.png", 1)
+    (tmp_path / "in").mkdir()
+    for n in range(100_000):
+        if n % 50_000 == 0:  # file systems bound the links to one file
+            picture = draw(tmp_path / f"x{n}.png", n)
+        os.link(picture, tmp_path / "in" / f"{n:05}.png")
+    inputs = open_inputs(tmp_path / "in", folder=tmp_path)
+    items = [item.object_id for item in inputs]
+    assert items == [f"{n:05}.png" for n in range(100_000)]
 
 
 def test_manifest_keeps_order_and_refs_are_rewritten(tmp_path: Path, draw: Draw) -> None:
