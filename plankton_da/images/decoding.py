@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from pathlib import Path
 from typing import IO
 
 from PIL import Image, UnidentifiedImageError
@@ -66,6 +67,41 @@ def decode(file: IO[bytes], size: int) -> Image.Image:
     Raises:
         ImageError: empty_file, not_an_image, too_large, truncated or unreadable.
     """
+    image = _open(file, size)
+    try:
+        image.load()
+    except MemoryError as error:
+        raise ImageError(
+            "too_large", f"{image.width} x {image.height} pixels do not fit into memory"
+        ) from error
+    except DAMAGE as error:
+        if "truncated" in str(error).lower() or _is_cut(image.format or "", file, size):
+            raise ImageError(
+                "truncated", f"the {image.format} data end early, after {size:,} bytes"
+            ) from error
+        raise ImageError("unreadable", f"damaged {image.format} data ({error})") from error
+    return image
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image file; nothing but its header is read.
+
+    Raises:
+        ImageError: missing, permission_denied, empty_file, not_an_image, too_large, truncated or
+            unreadable.
+    """
+    try:
+        with path.open("rb") as file:
+            return _open(file, path.stat().st_size).size
+    except FileNotFoundError:
+        raise ImageError("missing", "no such file") from None
+    except PermissionError:
+        raise ImageError("permission_denied", "the file may not be read") from None
+    except OSError as error:
+        raise ImageError("unreadable", error.strerror or "the file cannot be read") from error
+
+
+def _open(file: IO[bytes], size: int) -> Image.Image:
     if size == 0:
         raise ImageError("empty_file", "the file has 0 bytes")
     head = file.read(16)
@@ -81,18 +117,6 @@ def decode(file: IO[bytes], size: int) -> Image.Image:
         )
     if image.width == 0 or image.height == 0:
         raise ImageError("unreadable", f"{image.width} x {image.height} pixels")
-    try:
-        image.load()
-    except MemoryError as error:
-        raise ImageError(
-            "too_large", f"{image.width} x {image.height} pixels do not fit into memory"
-        ) from error
-    except DAMAGE as error:
-        if "truncated" in str(error).lower() or _is_cut(image.format or "", file, size):
-            raise ImageError(
-                "truncated", f"the {image.format} data end early, after {size:,} bytes"
-            ) from error
-        raise ImageError("unreadable", f"damaged {image.format} data ({error})") from error
     return image
 
 

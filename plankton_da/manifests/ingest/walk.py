@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from plankton_da.images.refs import IMAGE_SUFFIXES
@@ -13,15 +13,20 @@ _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"})
 
 
 class Walk:
-    """Finds image files; ``skipped`` are (path, why), ``hidden`` a count."""
+    """Finds files; ``skipped`` are (path, why), ``hidden`` a count.
 
-    def __init__(self) -> None:
+    ``refuse`` says of an entry of a folder why it is not taken, or None; without it image files are
+    taken.
+    """
+
+    def __init__(self, refuse: Callable[[os.DirEntry[str]], str | None] | None = None) -> None:
+        self._refuse = refuse or _no_image
         self.skipped: list[tuple[str, str]] = []
         self.hidden = 0
         self._entered: dict[tuple[int, int], str] = {}
 
     def image_files(self, top: Path) -> Iterator[tuple[str, list[str]]]:
-        """Each folder, as its path relative to ``top`` ('' for itself), and its image files.
+        """Each folder, as its path relative to ``top`` ('' for itself), and its files.
 
         Files and folders come in the order of their names' bytes; links to folders after all real
         folders, so that what lies in a folder twice, really and by a link, is found in the real
@@ -49,7 +54,7 @@ class Walk:
                     folders.append(inside)
                 elif entry.is_symlink() and os.path.isdir(entry.path):
                     linked.append(inside)
-                elif why := _no_image(entry):
+                elif why := self._refuse(entry):
                     self.skipped.append((entry.path, why))
                 else:
                     names.append(entry.name)
@@ -71,7 +76,8 @@ class Walk:
         return True
 
 
-def _no_image(entry: os.DirEntry[str]) -> str | None:
+def no_regular_file(entry: os.DirEntry[str]) -> str | None:
+    """Why an entry is no file that can be read; None where it is one."""
     if entry.is_symlink():  # of a link to itself, entry.is_file() raises
         if not os.path.exists(entry.path):
             return "a broken link"
@@ -79,6 +85,12 @@ def _no_image(entry: os.DirEntry[str]) -> str | None:
             return "not a regular file"
     elif not entry.is_file():
         return "not a regular file"
+    return None
+
+
+def _no_image(entry: os.DirEntry[str]) -> str | None:
+    if why := no_regular_file(entry):
+        return why
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in IMAGE_SUFFIXES:
         return None
