@@ -63,6 +63,8 @@ class TrainingData:
     target: list[Manifest]
     bad_images: dict[str, str]
     """path of the image -> why it was left out"""
+    class_balanced: bool
+    """whether mid's classes are equally frequent in the batches"""
 
     @property
     def mid_instruments(self) -> tuple[str, ...]:
@@ -77,6 +79,13 @@ class TrainingData:
         """Class -> share in mid's training images."""
         counts = np.bincount(self.mid_train.labels, minlength=len(self.classes))
         return dict(zip(self.classes, (counts / counts.sum()).tolist(), strict=True))
+
+    @property
+    def learnt_shares(self) -> list[float]:
+        """(K,) class shares in mid's batches."""
+        if self.class_balanced:
+            return [1 / len(self.classes)] * len(self.classes)
+        return list(self.priors.values())
 
 
 def prepare(
@@ -157,6 +166,7 @@ def prepare(
         mid=mid,
         target=target,
         bad_images=reader.bad_images,
+        class_balanced=config.data.sampler == "class_balanced",
     )
     reader.settle_bad_images()
     _require_images(data)

@@ -95,6 +95,8 @@ def bundle_info(
         mid_instruments=data.mid_instruments,
         target_instruments=data.target_instruments,
         priors=data.priors,
+        presumed_prior=_shares(data, scores.presumed_prior) if scores else {},
+        target_prior=_shares(data, scores.target_prior) if scores else {},
         manifests={str(manifest.path): manifest.fingerprint for manifest in manifests},
         licences=tuple(sorted(licences - {""})),
         metrics=scores.metrics if scores else {},
@@ -105,6 +107,10 @@ def bundle_info(
         run_id=run.run_id if run else None,
         config=config.model_dump(mode="json"),
     )
+
+
+def _shares(data: TrainingData, shares: list[float]) -> dict[str, float]:
+    return dict(zip(data.classes, shares, strict=True))
 
 
 def _record_confusion(

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from plankton_da.adaptation.preparation import ImageSet, TrainingData
 from plankton_da.evaluation.calibration import fit_temperature
 from plankton_da.evaluation.metrics import score
+from plankton_da.evaluation.priors import estimate_prior, presumed_prior
 from plankton_da.prediction.predictor import Predictor
 
 EVALUATED_IMAGES = 5000
 """at most so many of each set at each evaluation: a drawn sample, the same every time"""
 _BATCH = 64
+_PSEUDOCOUNT = 1.0  # images: no class gets an estimated share of 0, which would rule it out
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class Scores:
     target_confidence: float
     """mean of the greatest probability over the target, after temperature scaling"""
     temperature: float
+    presumed_prior: list[float]
+    """(K,) class shares that the probabilities presume"""
+    target_prior: list[float]
+    """(K,) class shares of the target, estimated without labels"""
 
 
 def history_entry(step: int, scores: Scores) -> dict[str, Any]:
@@ -148,6 +154,8 @@ def score_all(
     audit = tempered.get("audit")
     mean_entropy = float(_entropy(target.probabilities).mean())
     marginal_entropy = float(_entropy(target.probabilities.mean(0)))
+    presumed = presumed_prior(mid.probabilities, mid.labels, data.learnt_shares)
+    estimated = estimate_prior(target.probabilities, presumed, pseudocount=_PSEUDOCOUNT)
     return Scores(
         metrics=metrics,
         mid_macro_recall=_macro_recall(mid, data.classes),
@@ -158,6 +166,8 @@ def score_all(
         mid_effective_classes=float(np.exp(_entropy(mid.probabilities.mean(0)))),
         target_confidence=float(target.probabilities.max(1).mean()),
         temperature=temperature,
+        presumed_prior=presumed.tolist(),
+        target_prior=estimated.tolist(),
     )
 
 

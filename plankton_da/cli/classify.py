@@ -26,6 +26,16 @@ class DeviceName(StrEnum):
     cuda = "cuda"
 
 
+Prior = Annotated[
+    str,
+    typer.Option(
+        metavar="none|estimated|FILE",
+        help="Class shares to correct scores by: the bundle's estimate for its target, or a table "
+        "label,share.",
+    ),
+]
+
+
 def classify(
     bundle: Annotated[
         str,
@@ -57,6 +67,7 @@ def classify(
     all_scores: Annotated[
         bool, typer.Option("--all-scores", help="Also one column p_<class> per class.")
     ] = False,
+    prior: Prior = "none",
     sort_into: Annotated[
         Path | None,
         typer.Option(help="Also copy the images into this folder, one sub-folder per label."),
@@ -93,6 +104,7 @@ def classify(
         instrument=instrument,
         top_k=top_k,
         all_scores=all_scores,
+        prior=prior,
         sort_into=sort_into,
         overwrite=overwrite,
         bundle_uri=bundle,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from plankton_da.cli.classify import DeviceName, EngineName
+from plankton_da.cli.classify import DeviceName, EngineName, Prior
 
 
 def evaluate(
@@ -42,6 +42,7 @@ def evaluate(
         EngineName, typer.Option(help="auto: ONNX Runtime on the CPU, torch on CUDA.")
     ] = EngineName.auto,
     device: Annotated[DeviceName, typer.Option(help="Where torch runs.")] = DeviceName.auto,
+    prior: Prior = "none",
     tracking_uri: Annotated[
         str | None,
         typer.Option(
@@ -66,7 +67,7 @@ def evaluate(
 
     tables = [read_manifest(path) for path in manifests]
     folder = resolve_bundle(bundle, tracking_uri)
-    predictor = Predictor.open(folder, engine=engine.value, device=device.value)
+    predictor = Predictor.open(folder, engine=engine.value, device=device.value, prior=prior)
     document = score_bundle(predictor, tables, split, taxonomy, progress=True)
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,8 @@ def evaluate(
     The document of ``evaluate --json``: ``split``, ``instruments`` (name -> scores as
     ``metrics.score`` gives them, and ``failed``), ``overall`` (the same over all rows),
     ``failures`` (object_id, image, instrument, error of each image that could not be read) and
-    ``unlabelled`` (rows passed over). Images that failed count in no score.
+    ``unlabelled`` (rows passed over); and ``prior`` where the predictor has one. Images that failed
+    count in no score.
 
     Raises
     ------
@@ -110,12 +111,14 @@ def evaluate(
         )
         return {**result, "failed": len(mine) - len(good)}
 
+    corrected = {} if predictor.prior is None else {"prior": asdict(predictor.prior)}
     return {
         "split": chosen.split,
         "instruments": {name: scores(name) for name in sorted(set(chosen.table["instrument"]))},
         "overall": scores(None),
         "failures": failed[["object_id", "image", "instrument", "error"]].to_dict("records"),
         "unlabelled": chosen.unlabelled,
+        **corrected,
     }
 
 

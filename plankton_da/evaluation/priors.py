@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from plankton_da.prediction.prior import correct_prior
+
+__all__ = ["TOLERANCE", "correct_prior", "estimate_prior", "presumed_prior"]
+
 TOLERANCE = 1e-7
 """the estimate is there when no share moves by more"""
 _MOST_ROUNDS = 10_000
@@ -58,32 +62,6 @@ def estimate_prior(
         if np.abs(prior - previous).max() < TOLERANCE:
             break
     return prior
-
-
-def correct_prior(
-    probabilities: ArrayLike, mid_prior: ArrayLike, target_prior: ArrayLike
-) -> NDArray[np.float64]:
-    """Probabilities (N, K) that presume ``mid_prior`` (K,), under ``target_prior`` (K,): Bayes.
-
-    A class whose target share is 0 gets 0. A row that is left with nothing stays as it was.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit, or a share is negative (of mid: or 0).
-
-    Source: Saerens et al., Neural Computation 14 (2002), equation 2.4.
-    """
-    given, mid = _checked(probabilities, mid_prior)
-    target = np.asarray(target_prior, dtype=np.float64)
-    if target.shape != mid.shape or not (target >= 0).all() or not target.sum() > 0:
-        raise ValueError(f"target_prior must be {mid.shape} shares of 0 or more; got {target}")
-    weighted = given * (target / mid)  # (N, K)
-    total = weighted.sum(axis=1, keepdims=True)
-    corrected: NDArray[np.float64] = np.where(
-        total > 0, weighted / np.where(total, total, 1), given
-    )
-    return corrected
 
 
 def presumed_prior(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from plankton_da.errors import BundleError, OutputError
 from plankton_da.images.preprocess import Preprocess
@@ -54,6 +54,10 @@ class BundleInfo(BaseModel):
     target_instruments: Annotated[tuple[str, ...], Field(min_length=1)]
     priors: dict[str, float] = {}
     """class -> share in mid's training images"""
+    presumed_prior: dict[str, float] = {}
+    """class -> share that the probabilities presume (at ``temperature``)"""
+    target_prior: dict[str, float] = {}
+    """class -> share in the target, estimated without labels; for ``classify --prior estimated``"""
     manifests: dict[str, str] = {}
     """manifest file -> sha256 fingerprint"""
     licences: tuple[str, ...] = ()
@@ -69,6 +73,14 @@ class BundleInfo(BaseModel):
     """MLflow run that trained it"""
     config: dict[str, Any] = {}
     """the training config"""
+
+    @model_validator(mode="after")
+    def _priors_are_of_the_classes(self) -> BundleInfo:
+        for name in ("presumed_prior", "target_prior"):
+            shares: dict[str, float] = getattr(self, name)
+            if shares and set(shares) != set(self.classes):
+                raise ValueError(f"{name} must have one share per class")
+        return self
 
     @property
     def domains(self) -> dict[str, Literal["mid", "target"]]:

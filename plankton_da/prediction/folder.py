@@ -6,6 +6,7 @@ import logging
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from plankton_da.errors import DataError, UsageError
+from plankton_da.images.archives import COMPRESSED_TARS
 from plankton_da.networks.bundle import BundleInfo, bundle_hash, read_bundle_info
 from plankton_da.prediction.finish import claim, finish
 from plankton_da.prediction.inputs import Inputs, Item
@@ -23,6 +25,7 @@ from plankton_da.prediction.order import Order
 from plankton_da.prediction.pipeline import Batch, classify_items
 from plankton_da.prediction.predictions import check_top_k, is_score_column, prediction_rows
 from plankton_da.prediction.predictor import Device, Engine, Predictor
+from plankton_da.prediction.prior import NO_PRIOR, find_prior
 from plankton_da.prediction.progress import Progress
 from plankton_da.prediction.result import check_suffix
 from plankton_da.prediction.sort_into import sort_into as sort_images_into
@@ -46,6 +49,7 @@ def classify(
     instrument: str | None = None,
     top_k: int = 1,
     all_scores: bool = False,
+    prior: str = NO_PRIOR,
     sort_into: Path | None = None,
     overwrite: bool = False,
     batch_size: int = 32,
@@ -66,10 +70,12 @@ def classify(
     bundle
         A bundle's folder; ``bundle_uri`` is what the user called it.
     inputs
-        Folders, image files, manifests and zips.
+        Folders, image files, manifests, zips and tars.
     instrument
         Of all images, also of those whose manifest says otherwise; None: what the manifest says,
         and the bundle's first target instrument for images without a manifest.
+    prior
+        ``none``, ``estimated`` or a table of class shares, under which probabilities are corrected.
     sort_into
         Also copy the images there, into one folder per label.
     part_rows
@@ -84,7 +90,7 @@ def classify(
     DataError
         An input that does not exist, without any image, or of an unknown instrument.
     ManifestError
-        A manifest with problems.
+        A manifest, or the table of a prior, with problems.
     BundleError
         No usable bundle; or ``out`` was begun with another model or other options.
     OutputError
@@ -95,9 +101,10 @@ def classify(
     out = out.parent.resolve() / out.name
     info = read_bundle_info(bundle)
     check_top_k(top_k, info.classes)
+    correction = find_prior(prior, info)
     found = _open_inputs(inputs, out, info, instrument, sort_into)
     model = bundle_hash(bundle)
-    options = {
+    options: dict[str, Any] = {
         "model": model,
         "preprocess": info.preprocess_hash,
         "engine": engine,
@@ -106,6 +113,8 @@ def classify(
         "all_scores": all_scores,
         "batch_size": batch_size,
     }
+    if correction is not None:
+        options["prior"] = correction.key
     about = {
         "result": out.name,
         "bundle": bundle_uri or str(bundle),
@@ -115,12 +124,15 @@ def classify(
         "options": options,
         "inputs": found.names,
         "manifests": found.manifests,
+        "prior": None if correction is None else asdict(correction),
     }
 
     def opened() -> Predictor:
         if open_predictor is not None:
             return open_predictor()
-        return Predictor.open(bundle, engine=engine, device=device, batch_size=batch_size)
+        return Predictor.open(
+            bundle, engine=engine, device=device, batch_size=batch_size, prior=prior
+        )
 
     with Ledger(out, options, anew=overwrite) as ledger:
         claim(out, ledger, found, overwrite=overwrite)
@@ -268,6 +280,13 @@ def _open_inputs(
 
 
 def _log_ignored(inputs: Inputs) -> None:
+    packed = sum(inputs.ignored[suffix] for suffix in COMPRESSED_TARS)
+    if packed:
+        log.warning(
+            "passed over %d compressed tars, which cannot be read in place: decompress them "
+            "(gunzip) to .tar to have their images classified",
+            packed,
+        )
     if inputs.ignored:
         counts = (f"{n:,} {suffix or 'without suffix'}" for suffix, n in inputs.ignored.items())
         log.info("passed over files that are no images: %s", ", ".join(counts))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from plankton_da.errors import BundleError, ModelError
 from plankton_da.images.preprocess import Preprocess
+from plankton_da.prediction.prior import NO_PRIOR, PriorCorrection, find_prior
 
 if TYPE_CHECKING:
     from plankton_da.networks.bundle import Bundle, BundleInfo
@@ -28,6 +29,7 @@ class Predictor:
     BatchNorm statistics, so other instruments always go through torch.
     The engines agree within 1e-4, and an image gets the same probabilities in any batch as alone
     within 1e-6; with the same batches they are equal bit for bit.
+    ``prior`` is ``none``, ``estimated`` or a table, as ``find_prior`` takes it.
 
     Raises
     ------
@@ -35,6 +37,8 @@ class Predictor:
         An engine that the bundle cannot serve, or a damaged ``model.onnx``.
     ModelError
         ``device="cuda"`` without a CUDA device.
+    ManifestError
+        The table of a prior is not valid.
     """
 
     def __init__(
@@ -44,8 +48,9 @@ class Predictor:
         engine: Engine = "auto",
         device: Device = "auto",
         batch_size: int = 32,
+        prior: str = NO_PRIOR,
     ) -> None:
-        self._start(bundle.info, bundle.folder, bundle, engine, device, batch_size)
+        self._start(bundle.info, bundle.folder, bundle, engine, device, batch_size, prior)
 
     @classmethod
     def open(
@@ -55,12 +60,13 @@ class Predictor:
         engine: Engine = "auto",
         device: Device = "auto",
         batch_size: int = 32,
+        prior: str = NO_PRIOR,
     ) -> Predictor:
         """A predictor from a bundle's folder; imports torch only where torch is used."""
         from plankton_da.networks.bundle import read_bundle_info
 
         predictor = cls.__new__(cls)
-        predictor._start(read_bundle_info(folder), folder, None, engine, device, batch_size)
+        predictor._start(read_bundle_info(folder), folder, None, engine, device, batch_size, prior)
         return predictor
 
     def _start(
@@ -71,8 +77,10 @@ class Predictor:
         engine: Engine,
         device: Device,
         batch_size: int,
+        prior: str,
     ) -> None:
         self.info = info
+        self.prior: PriorCorrection | None = find_prior(prior, info)
         self.batch_size = batch_size
         self._bundle = bundle
         self._folder = folder
@@ -98,7 +106,7 @@ class Predictor:
         return self.info.target_instruments[0]
 
     def probabilities(self, pixels: NDArray[np.uint8], instrument: str) -> NDArray[np.float32]:
-        """Softmax of logits / temperature.
+        """Softmax of logits / temperature, corrected where the predictor has a ``prior``.
 
         Parameters
         ----------
@@ -121,7 +129,8 @@ class Predictor:
         ]
         if not batches:
             return np.empty((0, len(self.classes)), dtype=np.float32)
-        return np.concatenate(batches)
+        probabilities = np.concatenate(batches)
+        return probabilities if self.prior is None else self.prior(probabilities, instrument)
 
     def check_instrument(self, instrument: str) -> None:
         """Refuse an instrument that the demanded engine cannot serve (``BundleError``)."""

@@ -228,7 +228,10 @@ def test_the_bundle_describes_itself(tracked: tuple[TrainResult, str]) -> None:
     assert info.temperature != 1.0
     assert info.metrics[f"val/{MID_INSTRUMENT}"]["macro_recall_ci"] is not None
     assert info.priors.keys() == set(info.classes)
-    assert sum(info.priors.values()) == pytest.approx(1)
+    for shares in (info.priors, info.presumed_prior, info.target_prior):
+        assert shares.keys() == set(info.classes)
+        assert sum(shares.values()) == pytest.approx(1)
+        assert min(shares.values()) > 0
 
 
 def test_a_run_can_start_from_a_bundle(

@@ -94,3 +94,17 @@ def test_what_is_not_there(bundle: Path, manifest: Path, tmp_path: Path) -> None
     assert isinstance(_run(bundle, manifest, "--split", "val").exception, DataError)
     assert _run(bundle).exit_code == 2
     assert _run(bundle, manifest, "--engine", "steam").exit_code == 2
+
+
+def test_scores_under_a_prior_say_so(bundle: Path, manifest: Path, tmp_path: Path) -> None:
+    prior = tmp_path / "prior.csv"
+    prior.write_text("label,share\ncopepod,0\nmedusa,0\nNA,1\n")
+    words = (bundle, manifest, "--split", "all", "--prior", prior)
+    document = json.loads(_run(*words, "--json").stdout)
+    assert document["prior"]["target"] == {"copepod": 0.0, "medusa": 0.0, "NA": 1.0}
+    assert document["overall"]["per_class"]["NA"]["recall"] == 1
+    assert document["overall"]["accuracy"] == pytest.approx(1 / 3)
+    assert f"corrected by class shares ({prior})" in _run(*words).stdout
+    error = _run(bundle, manifest, "--prior", "estimated").exception
+    assert isinstance(error, BundleError)
+    assert "holds no estimate" in str(error)
