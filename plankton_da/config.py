@@ -5,12 +5,10 @@ Loading is pure: nothing is downloaded, no folder is made, no heavy library is i
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -19,41 +17,15 @@ from pydantic import (
     model_validator,
 )
 
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-FilledString: TypeAlias = Annotated[str, Field(min_length=1)]
-Paths: TypeAlias = Annotated[
-    tuple[FilledString, ...], Field(min_length=1), BeforeValidator(_as_list)
-]
-Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-BatchNormMode: TypeAlias = Literal["frozen", "shared", "per_domain"]
-Polarity: TypeAlias = Literal["auto", "dark_on_light", "light_on_dark"]
+from plankton_da.config_methods import MethodConfig
+from plankton_da.config_methods import method_configs as method_configs
+from plankton_da.config_methods import method_summaries as method_summaries
+from plankton_da.config_section import BatchNormMode as BatchNormMode
+from plankton_da.config_section import FilledString, Polarity, Section
+from plankton_da.config_section import Paths as Paths
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=False,
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _yes_is_no_number(cls, raw: object) -> object:
-        """Else ``freeze: true`` would mean one stage, and ``steps: true`` one step."""
-        for name, value in raw.items() if isinstance(raw, dict) else ():
-            field = cls.model_fields.get(name)
-            if isinstance(value, bool) and field is not None and field.annotation is not bool:
-                raise ValueError(f"{name} is neither true nor false; found {str(value).lower()}")
-        return raw
-
-
-class CropConfig(_Section):
+class CropConfig(Section):
     """Pixels to cut off each side before anything else (scale bars, frames)."""
 
     top: NonNegativeInt = 0
@@ -66,7 +38,7 @@ class CropConfig(_Section):
     """pixels cut off the right"""
 
 
-class InstrumentPreprocessConfig(_Section):
+class InstrumentPreprocessConfig(Section):
     """How one instrument's images are brought to the common look."""
 
     polarity: Polarity = "auto"
@@ -75,16 +47,16 @@ class InstrumentPreprocessConfig(_Section):
     """pixels to cut off each side"""
 
 
-class PreprocessConfig(_Section):
+class PreprocessConfig(Section):
     """How images of every instrument are brought to one common look."""
 
     color: Literal["gray", "rgb"] = "gray"
     """gray unless colour means the same in both instruments"""
-    instruments: dict[str, InstrumentPreprocessConfig] = {}
+    instruments: dict[str, InstrumentPreprocessConfig] = {}  # noqa: RUF012  # pydantic copies it
     """instrument name -> what is special about it"""
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Which images, and how they are read."""
 
     mid: Paths
@@ -118,7 +90,7 @@ class DataConfig(_Section):
     """how images are brought to one common look, per instrument where it must differ"""
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The network."""
 
     backbone: FilledString = "tf_efficientnet_lite0"
@@ -137,70 +109,7 @@ class ModelConfig(_Section):
     """none | all | N: the backbone's first N stages (the stem is the first) do not learn"""
 
 
-class SourceOnlyConfig(_Section):
-    """No adaptation: the classifier learns from mid alone. The yardstick of every other method."""
-
-    name: Literal["source_only"] = "source_only"
-    """source_only"""
-
-
-class AdaBNConfig(_Section):
-    """source_only, then BatchNorm statistics of the target (Li et al., arXiv:1603.04779)."""
-
-    name: Literal["adabn"] = "adabn"
-    """adabn"""
-
-
-class DANNConfig(_Section):
-    """Domain-adversarial training (Ganin et al., JMLR 2016)."""
-
-    name: Literal["dann"] = "dann"
-    """dann"""
-    grl_strength: NonNegativeFloat = 1.0
-    """lambda2: the reversed gradient's factor, warmed up by 2/(1+exp(-10p))-1"""
-    adversarial_weight: NonNegativeFloat = 1.0
-    """lambda3: weight of the domain loss; constant"""
-    hidden_dim: PositiveInt = 1024
-    """width of the domain discriminator's hidden layers"""
-
-
-class MCCConfig(_Section):
-    """Minimum class confusion on the target's predictions (Jin et al., ECCV 2020)."""
-
-    name: Literal["mcc"] = "mcc"
-    """mcc"""
-    mcc_weight: NonNegativeFloat = 1.0
-    """weight of the class confusion loss; constant"""
-    temperature: Annotated[float, Field(ge=1)] = 2.5
-    """softmax temperature within the class confusion loss"""
-
-
-class CDANConfig(_Section):
-    """Adversarial training conditioned on the predicted classes (Long et al., NeurIPS 2018)."""
-
-    name: Literal["cdan"] = "cdan"
-    """cdan"""
-    grl_strength: NonNegativeFloat = 1.0
-    """lambda2: the reversed gradient's factor, warmed up by 2/(1+exp(-10p))-1"""
-    adversarial_weight: NonNegativeFloat = 1.0
-    """lambda3: weight of the domain loss; constant"""
-    hidden_dim: PositiveInt = 1024
-    """width of the domain discriminator's hidden layers"""
-    entropy_conditioning: bool = False
-    """weigh each image in the domain loss by 1 + exp(-entropy of its prediction): CDAN+E"""
-    mcc_weight: NonNegativeFloat = 0.0
-    """weight of the class confusion loss of method mcc beside it; 0: none"""
-    mcc_temperature: Annotated[float, Field(ge=1)] = 2.5
-    """softmax temperature within the class confusion loss"""
-
-
-MethodConfig: TypeAlias = Annotated[
-    SourceOnlyConfig | AdaBNConfig | DANNConfig | CDANConfig | MCCConfig,
-    Field(discriminator="name"),
-]
-
-
-class SGDConfig(_Section):
+class SGDConfig(Section):
     """SGD with Nesterov momentum; lr * (1 + 10p)^-0.75 with p the progress from 0 to 1."""
 
     name: Literal["sgd"] = "sgd"
@@ -215,7 +124,7 @@ class SGDConfig(_Section):
     """Nesterov momentum"""
 
 
-class AdamWConfig(_Section):
+class AdamWConfig(Section):
     """AdamW; the same schedule."""
 
     name: Literal["adamw"]
@@ -238,7 +147,7 @@ OptimizerConfig: TypeAlias = Annotated[
 ]
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """The loop."""
 
     steps: PositiveInt = 2000
@@ -267,7 +176,7 @@ class TrainingConfig(_Section):
         return self
 
 
-class TrackingConfig(_Section):
+class TrackingConfig(Section):
     """Where the run is recorded."""
 
     backend: Literal["mlflow", "none"] = "mlflow"
@@ -279,7 +188,7 @@ class TrackingConfig(_Section):
     """MLflow experiment"""
 
 
-class Config(_Section):
+class Config(Section):
     """One training run."""
 
     seed: NonNegativeInt = 0
@@ -309,15 +218,3 @@ class Config(_Section):
         if self.training.select_by == "audit" and self.data.audit is None:
             raise ValueError("training.select_by: audit needs data.audit, which is null")
         return self
-
-
-def method_configs() -> dict[str, type[_Section]]:
-    """Method name -> its config class."""
-    union = get_args(MethodConfig)[0]
-    classes: tuple[type[_Section], ...] = get_args(union)
-    return {cls.model_fields["name"].default: cls for cls in classes}
-
-
-def method_summaries() -> dict[str, str]:
-    """Method name -> one sentence."""
-    return {name: " ".join((cls.__doc__ or "").split()) for name, cls in method_configs().items()}

@@ -18,6 +18,8 @@ PACKAGE = Path(__file__).parent.parent / "plankton_da"
 
 ROOMS = (
     "errors",
+    "config_section",
+    "config_methods",
     "config",
     "config_reading",
     "config_text",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from plankton_da import config as config_module
+from plankton_da import config_methods as config_module
 from plankton_da.adaptation.pairs import UdaBatch
 from plankton_da.config import ModelConfig
 from plankton_da.images.preprocess import InstrumentLook, Preprocess
@@ -24,7 +24,7 @@ def coral(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The example's method, with the example's config, on a tiny network."""
     config_code, method_code = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
     room = dict(vars(config_module))
-    exec(compile(config_code, "config.py", "exec"), room)
+    exec(compile(config_code, "config_methods.py", "exec"), room)
     monkeypatch.setattr(config_module, "CoralConfig", room["CoralConfig"], raising=False)
     names: dict[str, Any] = {"__name__": "coral"}
     exec(compile(method_code, "coral.py", "exec"), names)

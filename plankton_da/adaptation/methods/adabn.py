@@ -9,7 +9,8 @@ from torch import Tensor
 
 from plankton_da.adaptation.methods.base import Method
 from plankton_da.adaptation.methods.source_only import SourceOnly
-from plankton_da.config import AdaBNConfig, BatchNormMode
+from plankton_da.config_methods import AdaBNConfig
+from plankton_da.config_section import BatchNormMode
 from plankton_da.errors import ModelError
 from plankton_da.networks.classifier import PlanktonNetwork
 

@@ -12,7 +12,7 @@ from plankton_da.adaptation.methods.base import Method, StepOutput, warm_up
 from plankton_da.adaptation.methods.dann import domain_accuracy
 from plankton_da.adaptation.methods.mcc import class_confusion
 from plankton_da.adaptation.pairs import UdaBatch
-from plankton_da.config import CDANConfig
+from plankton_da.config_methods import CDANConfig
 from plankton_da.networks.classifier import PlanktonNetwork
 from plankton_da.networks.discriminators import DomainDiscriminator
 from plankton_da.networks.grl import grad_reverse

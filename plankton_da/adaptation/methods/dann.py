@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from plankton_da.adaptation.methods.base import Method, StepOutput, warm_up
 from plankton_da.adaptation.pairs import UdaBatch
-from plankton_da.config import DANNConfig
+from plankton_da.config_methods import DANNConfig
 from plankton_da.networks.classifier import PlanktonNetwork
 from plankton_da.networks.discriminators import DomainDiscriminator
 from plankton_da.networks.grl import grad_reverse

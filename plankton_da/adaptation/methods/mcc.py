@@ -7,7 +7,7 @@ from torch import Tensor
 
 from plankton_da.adaptation.methods.base import Method, StepOutput
 from plankton_da.adaptation.pairs import UdaBatch
-from plankton_da.config import MCCConfig
+from plankton_da.config_methods import MCCConfig
 from plankton_da.networks.classifier import PlanktonNetwork
 
 
