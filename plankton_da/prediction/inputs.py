@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from plankton_da.errors import ImageError
+from plankton_da.errors import DataError, ImageError
 from plankton_da.images.refs import encode_name, file_of, ref_of
 from plankton_da.prediction.found import Found, found_file
+from plankton_da.prediction.shards import Shard
 from plankton_da.prediction.sources import Source, open_sources
 from plankton_da.prediction.walk import walk_folder
 from plankton_da.prediction.walk_archives import walk_archive
@@ -55,6 +56,13 @@ class Item:
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
+class _Listed(NamedTuple):
+    found: Found
+    instrument: str
+    source: int
+    row: int
+
+
 class Inputs:
     """All INPUTs of one command; iterating yields the ``Item`` of every image in a stable order.
 
@@ -69,10 +77,11 @@ class Inputs:
         *,
         instrument: str,
         override: bool = False,
+        shard: Shard | None = None,
     ) -> None:
         """``folder`` is that of the result; ``instrument`` that of images without a manifest.
 
-        ``override``: ``instrument`` also replaces what manifests say.
+        ``override``: ``instrument`` also replaces what manifests say. ``shard``: only its items.
 
         Raises
         ------
@@ -87,6 +96,10 @@ class Inputs:
         self._instrument = instrument
         self._override = override
         self._sources = open_sources(paths)
+        self._devices = [_device(source.path) for source in self._sources]
+        self.shard = shard
+        self.listing: tuple[int, str] | None = None
+        """of all shards together: number of items, sha256 of their object_ids; after iterating"""
         self.ignored: Counter[str] = Counter()
         """suffix -> files that were passed over since they are no images; filled by iterating"""
 
@@ -138,32 +151,59 @@ class Inputs:
         return values
 
     def __iter__(self) -> Iterator[Item]:
-        for number, source in enumerate(self._sources):
-            if source.manifest is not None:
-                yield from self._manifest_items(source.manifest, number)
-                continue
-            for found in self._found(source, self.ignored):
-                size, stamp, problem = found.state()
-                yield Item(
-                    found.object_id,
-                    found.ref,
-                    self._instrument,
-                    size,
-                    stamp,
-                    problem,
-                    number,
-                    -1,
-                )
+        digest = hashlib.sha256()
+        position = -1
+        for position, listed in enumerate(self._listed(self.ignored)):
+            if self.shard is not None:
+                digest.update(listed.found.object_id.encode() + b"\0")
+                if not self.shard.has(position):
+                    continue
+            size, stamp, problem = listed.found.state()
+            yield Item(
+                listed.found.object_id,
+                listed.found.ref,
+                listed.instrument,
+                size,
+                stamp,
+                problem,
+                listed.source,
+                listed.row,
+            )
+        self.listing = (position + 1, digest.hexdigest())
 
     def count(self) -> int:
         """How many items there are; faster than iterating, since files are not looked at."""
-        ignored: Counter[str] = Counter()
-        return sum(
-            len(source.manifest.table)
-            if source.manifest is not None
-            else sum(1 for _ in self._found(source, ignored))
-            for source in self._sources
-        )
+        listed = self._listed(Counter())
+        if self.shard is None:
+            return sum(1 for _ in listed)
+        return sum(1 for position, _ in enumerate(listed) if self.shard.has(position))
+
+    def is_empty(self) -> bool:
+        """Whether there is no image at all, in no shard."""
+        return next(self._listed(Counter()), None) is None
+
+    def check_still_there(self) -> None:
+        """Make sure that no INPUT was lost: unmounted, or removed.
+
+        Raises
+        ------
+        DataError
+            One was.
+        """
+        for source, device in zip(self._sources, self._devices, strict=True):
+            if source.kind in ("folder", "archive") and _device(source.path) != device:
+                raise DataError(
+                    f"{source.path}: this INPUT is not there any more (unmounted, or removed); "
+                    f"finished work is kept, the same command continues when it is back"
+                )
+
+    def _listed(self, ignored: Counter[str]) -> Iterator[_Listed]:
+        for number, source in enumerate(self._sources):
+            if source.manifest is not None:
+                yield from self._manifest_rows(source.manifest, number)
+                continue
+            for found in self._found(source, ignored):
+                yield _Listed(found, self._instrument, number, -1)
 
     def _found(self, source: Source, ignored: Counter[str]) -> Iterator[Found]:
         ref = ref_of(source.path, self.folder)
@@ -175,7 +215,7 @@ class Inputs:
         else:
             yield found_file(path, ref, source.prefix or source.path.name)
 
-    def _manifest_items(self, manifest: Manifest, number: int) -> Iterator[Item]:
+    def _manifest_rows(self, manifest: Manifest, number: int) -> Iterator[_Listed]:
         root = manifest.root.resolve()
         base = ref_of(root, self.folder)
         table = manifest.table
@@ -184,10 +224,16 @@ class Inputs:
             rows = zip(part["object_id"], part["image"], part["instrument"], strict=True)
             for row, (object_id, image, instrument) in enumerate(rows, start):
                 ref, path = _rebase(image, base, root, self.folder)
-                size, stamp, problem = found_file(path, ref, object_id).state()
                 if self._override:
                     instrument = self._instrument
-                yield Item(object_id, ref, instrument, size, stamp, problem, number, row)
+                yield _Listed(found_file(path, ref, object_id), instrument, number, row)
+
+
+def _device(path: Path) -> int | None:
+    try:
+        return path.stat().st_dev
+    except OSError:
+        return None
 
 
 def _rebase(ref: str, base: str, root: Path, folder: Path) -> tuple[str, str]:

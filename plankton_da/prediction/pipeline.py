@@ -1,4 +1,4 @@
-"""Decoding in threads while the model works."""
+"""Decoding beside the model, which never waits for an image longer than it must."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plankton_da.errors import ImageError
+from plankton_da.images.guarded import Decoded, GuardedDecoders, Wanted
 from plankton_da.images.preprocess import Preprocess
 from plankton_da.images.refs import open_image
 from plankton_da.prediction.inputs import Item
+from plankton_da.prediction.polarity_check import PolarityCheck
 from plankton_da.prediction.predictor import Predictor, available_cores
 
 
@@ -30,18 +32,28 @@ class Batch:
     """``code: words``, or '' where it did not"""
 
 
-_Pixels = NDArray[np.uint8]
-
-
-def classify_items(items: Iterator[Item], predictor: Predictor, root: Path) -> Iterator[Batch]:
+def classify_items(
+    items: Iterator[Item],
+    predictor: Predictor,
+    root: Path,
+    decoders: GuardedDecoders | None = None,
+    check: PolarityCheck | None = None,
+) -> Iterator[Batch]:
     """Classify a stream of items in batches of ``predictor.batch_size``, in order.
 
     A batch is so many *consecutive items*, whether or not they can be read: what an image shares a
     batch with does not depend on where an earlier run was stopped. At most a few batches of decoded
     images are held, and as many images being decoded as there are cores.
+
+    Parameters
+    ----------
+    decoders
+        None: decode in threads of this process, which an image can hang or kill.
+    check
+        Is shown the decoded images.
     """
     cores = available_cores()
-    ahead: deque[tuple[list[Item], Future[list[_Pixels | ImageError]]]] = deque()
+    ahead: deque[tuple[list[Item], Future[list[Decoded]]]] = deque()
     pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
     try:
         more = True
@@ -50,22 +62,30 @@ def classify_items(items: Iterator[Item], predictor: Predictor, root: Path) -> I
                 batch = list(islice(items, predictor.batch_size))
                 more = len(batch) == predictor.batch_size
                 if batch:
-                    future = pool.submit(_decode, batch, predictor.preprocess, root)
+                    future = pool.submit(_decode, batch, predictor.preprocess, root, decoders)
                     ahead.append((batch, future))
             if ahead:
                 batch, future = ahead.popleft()
-                yield _predict(batch, future.result(), predictor)
+                yield _predict(batch, future.result(), predictor, check)
+        if check is not None:
+            check.end()
     finally:
+        if decoders is not None:
+            decoders.close()  # else an image that hangs would be waited for, after Ctrl-C too
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _decode(
-    items: Sequence[Item], preprocess: Preprocess, root: Path
-) -> list[_Pixels | ImageError]:
-    return [_pixels(item, preprocess, root) for item in items]
+    items: Sequence[Item], preprocess: Preprocess, root: Path, decoders: GuardedDecoders | None
+) -> list[Decoded]:
+    if decoders is None:
+        return [_pixels(item, preprocess, root) for item in items]
+    wanted = [Wanted(item.image, item.instrument) for item in items if item.problem is None]
+    decoded = iter(decoders.decode(wanted))
+    return [next(decoded) if item.problem is None else item.problem for item in items]
 
 
-def _pixels(item: Item, preprocess: Preprocess, root: Path) -> _Pixels | ImageError:
+def _pixels(item: Item, preprocess: Preprocess, root: Path) -> Decoded:
     if item.problem is not None:
         return item.problem
     try:
@@ -77,7 +97,10 @@ def _pixels(item: Item, preprocess: Preprocess, root: Path) -> _Pixels | ImageEr
 
 
 def _predict(
-    items: Sequence[Item], decoded: Sequence[_Pixels | ImageError], predictor: Predictor
+    items: Sequence[Item],
+    decoded: Sequence[Decoded],
+    predictor: Predictor,
+    check: PolarityCheck | None,
 ) -> Batch:
     probabilities = np.full((len(items), len(predictor.classes)), np.nan, np.float32)
     errors = [str(pixels) if isinstance(pixels, ImageError) else "" for pixels in decoded]
@@ -87,5 +110,7 @@ def _predict(
             places.setdefault(item.instrument, []).append(place)
     for instrument, chosen in places.items():
         stack = np.stack([np.asarray(decoded[place]) for place in chosen])  # (n, H, W, C)
+        if check is not None:
+            check.see(instrument, stack)
         probabilities[chosen] = predictor.probabilities(stack, instrument)
     return Batch(items, probabilities, errors)
