@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from plankton_da.errors import ImageError
 from plankton_da.images.preprocess import Preprocess
 from plankton_da.images.refs import file_of, open_image
+from plankton_da.images.rois import files_of
 
 
 class Decoder:
@@ -80,10 +81,10 @@ class Decoder:
 
 def _state(path: str) -> str:
     try:
-        found = Path(path).stat()
+        found = [each.stat() for each in files_of(Path(path))]
     except (OSError, ValueError):
         return "missing"
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return " ".join(f"{each.st_size} {each.st_mtime_ns}" for each in found)
 
 
 def decode_block(

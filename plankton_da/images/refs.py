@@ -1,9 +1,9 @@
 """References to images, and the one place that opens them.
 
 A ref is ``path``, ``archive.zip!member`` or ``outer.zip!inner.zip!member``, and ``#x,y,w,h`` after
-any of them is a box in that picture; paths are relative to the folder of the file that the ref
-stands in, or absolute. Inside names, ``%``, ``#``, ``!``, control characters and bytes that are not
-UTF-8 are percent-encoded.
+any of them is a box in that picture; ``BIN.roi#14`` is a ROI of an IFCB bin. Paths are relative to
+the folder of the file that the ref stands in, or absolute. Inside names, ``%``, ``#``, ``!``,
+control characters and bytes that are not UTF-8 are percent-encoded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from plankton_da.errors import ImageError
-from plankton_da.images import archives, collages
+from plankton_da.images import archives, collages, rois
 from plankton_da.images.decoding import MAX_PIXELS, decode
 
 __all__ = [
@@ -56,6 +56,7 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(
 _RESERVED = re.compile("[%#!\x00-\x1f\x7f\udc80-\udcff]")
 _ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
 _PART = re.compile(r"#(\d[\d,]*)$")
+_ROI = re.compile(r"([^%!#]+\.roi)#(\d+)")
 
 
 class Place(NamedTuple):
@@ -66,7 +67,7 @@ class Place(NamedTuple):
     members: tuple[str, ...] = ()
     """names inside archives, from the outermost on; none for a plain file"""
     part: str = ""
-    """what stands after the ``#``: a box ``x,y,w,h``; '' for the whole picture"""
+    """what stands after the ``#``: a box ``x,y,w,h`` or a ROI's number; '' for the whole picture"""
 
 
 def encode_name(name: bytes | str) -> str:
@@ -139,8 +140,16 @@ def open_image(ref: str, root: Path) -> Image.Image:
         ImageError: with a code of ``ImageError.CODES``. The words name no absolute path, so that
             results of two machines can be compared.
     """
+    roi = _ROI.fullmatch(ref)
+    if roi:  # as below, but quick: a bin holds thousands of small images
+        try:
+            return rois.open_roi(os.path.join(root, roi[1]), roi[2])
+        except OSError:
+            pass  # said below
     place = file_of(ref, root)
     try:
+        if not place.members and rois.is_bin(place.path):
+            return rois.open_roi(str(place.path), place.part)
         if place.part:
             found = place.path.stat()
             key = (str(place.path), place.members, found.st_size, found.st_mtime_ns)
