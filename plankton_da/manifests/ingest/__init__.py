@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from plankton_da.errors import UsageError, suggest
-from plankton_da.manifests.ingest import flowcam, folders
+from plankton_da.manifests.ingest import csv_table, ecotaxa, flowcam, folders
 from plankton_da.manifests.ingest.options import FLAGS, IngestOptions, refuse_unknown
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.table import refuse_existing, write_manifest
@@ -35,7 +35,12 @@ class Ingest(Protocol):
         """Rows for every image of the inputs; refs are relative to the folder of ``out``."""
 
 
-INGESTS: dict[str, Ingest] = {"folders": folders, "flowcam": flowcam}
+INGESTS: dict[str, Ingest] = {
+    "folders": folders,
+    "flowcam": flowcam,
+    "csv": csv_table,
+    "ecotaxa": ecotaxa,
+}
 
 _PLAIN = IngestOptions()
 
