@@ -30,23 +30,33 @@ class Rows:
         if len(self._waiting) == _ROWS_AT_ONCE:
             self._pack()
 
+    def plain(self) -> pd.DataFrame:
+        """All rows."""
+        return _as_frame(self._packed())
+
     def table(self, instrument: str, keep: Sequence[str] = ()) -> pd.DataFrame:
         """All rows, with the column ``instrument`` behind the first two.
 
         Columns that are empty in every row are left out, but for those of ``keep``.
         """
-        self._pack()
-        table = pa.concat_tables(self._parts).combine_chunks()
+        table = self._packed()
         for name in self.columns[2:]:
             if name not in keep and not pc.any(pc.not_equal(table[name], "")).as_py():
                 table = table.drop_columns([name])
         names = pa.repeat(pa.scalar(instrument, pa.large_string()), len(table))
-        table = table.add_column(2, "instrument", names)
-        frame: pd.DataFrame = table.to_pandas(types_mapper={pa.large_string(): TEXT}.get)
-        return frame
+        return _as_frame(table.add_column(2, "instrument", names))
+
+    def _packed(self) -> pa.Table:
+        self._pack()
+        return pa.concat_tables(self._parts).combine_chunks()
 
     def _pack(self) -> None:
         values = list(zip(*self._waiting, strict=True)) or [()] * len(self.columns)
-        named = zip(self.columns, values, strict=True)
-        self._parts.append(pa.table({name: pa.array(v, pa.large_string()) for name, v in named}))
+        columns = [pa.array(each, pa.large_string()) for each in values]
+        self._parts.append(pa.table(columns, names=list(self.columns)))
         self._waiting = []
+
+
+def _as_frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.large_string(): TEXT}.get)
+    return frame
