@@ -60,6 +60,12 @@ def lineage_of(text: str, hierarchy: str = "") -> tuple[str, ...]:
     return tuple(fold(part) for part in parts if part.strip())
 
 
+def aphia_id(text: str) -> str:
+    """The digits of a WoRMS AphiaID, given as a number or as an LSID; '' where it is none."""
+    found = _APHIA.match(text.strip())
+    return found[1] if found else ""
+
+
 def read_names(path: Path) -> list[Name]:
     """The names of a manifest, of a list or of a bundle, sorted.
 
@@ -121,9 +127,8 @@ def _of_table(path: Path) -> list[Name]:
     rows = named[column].value_counts()
     names = []
     for text in sorted(rows.index.tolist()):
-        aphia = _APHIA.match(aphia_ids.get(text, ""))
         lineage = lineage_of(text, hierarchies.get(text, ""))
-        names.append(Name(text, int(rows[text]), lineage, aphia[1] if aphia else ""))
+        names.append(Name(text, int(rows[text]), lineage, aphia_id(aphia_ids.get(text, ""))))
     return names
 
 

@@ -1,0 +1,145 @@
+"""An occurrence table in Darwin Core, as OBIS and GBIF take it, for machine observations.
+
+Terms: https://dwc.tdwg.org/terms; which of them for images and classifiers: the OBIS manual,
+https://manual.obis.org/other_data_types.html, after Martin-Cabrera et al. 2022,
+doi:10.25607/OBP-1742.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from plankton_da.errors import DataError, UsageError
+from plankton_da.manifests.columns import TEXT, column_of
+from plankton_da.manifests.names import APHIA_COLUMNS, aphia_id, fold
+from plankton_da.manifests.problems import SHOWN_PER_CODE
+from plankton_da.manifests.table import write_manifest
+from plankton_da.prediction.export.darwincore_events import EVENT_TERMS, event_columns
+from plankton_da.prediction.export.options import ExportOptions
+from plankton_da.prediction.export.reading import Predictions
+from plankton_da.prediction.export.renaming import Renaming, read_renaming
+from plankton_da.prediction.export.result import ExportResult
+from plankton_da.prediction.predictions import UNCLASSIFIED
+
+SUMMARY = "a Darwin Core occurrence table for OBIS and GBIF: machine observations, with their model"
+OPTIONS = frozenset({"taxonomy"})
+BASIS, STATUS, VERIFICATION = "MachineObservation", "present", "PredictedByMachine"
+SCORE_WORDS = "classification score "
+"""before the score in identificationRemarks"""
+
+_LSID = "urn:lsid:marinespecies.org:taxname:"
+_REQUIRED = ("eventDate", "decimalLatitude", "decimalLongitude")
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+
+
+def write(predictions: Predictions, out: Path, options: ExportOptions) -> ExportResult:
+    """Write one row per classified image of an organism, as CSV in UTF-8.
+
+    ``scientificName`` is the class of ``options.taxonomy``, whose columns ``aphia_id``,
+    ``scientificNameID``, ``taxonRank`` and ``kingdom`` are used too; a class without a name there
+    (detritus, bubbles) is left out, and so is ``unclassified``. Times, places and depths are taken
+    from columns that the ingest carried.
+
+    Raises
+    ------
+    UsageError
+        ``out`` does not end in .csv.
+    ManifestError
+        The taxonomy has problems or lacks a label.
+    DataError
+        No row remains.
+    OutputError
+        ``out`` is there already, or cannot be written.
+    """
+    if out.suffix.lower() != ".csv":
+        raise UsageError(f"--out {out}: --format darwincore writes a file that ends in .csv")
+    good = predictions.good()
+    renaming = read_renaming(options.taxonomy, good["label"])
+    named = np.array([renaming.name(label) != "" for label in good["label"]], dtype=bool)
+    notes = _left_out(good["label"][~named])
+    if not named.any():
+        raise DataError(
+            f"{predictions.path}: no row remains: {'; '.join(notes) or 'no image was classified'}"
+        )
+    rows = good[named]
+    table, of_events = _occurrences(predictions, rows, renaming)
+    write_manifest(table, out, options.overwrite)
+    notes += of_events
+    if options.taxonomy is None:
+        notes.append(
+            "scientificName holds the model's own class names; give --taxonomy T.csv with the "
+            "columns label,class,aphia_id to write names and ids of WoRMS"
+        )
+    empty = [name for name in _REQUIRED if (table[name] == "").any()]
+    if empty:
+        notes.append(f"OBIS requires {', '.join(empty)}, which rows lack here: fill them in")
+    return ExportResult([out], len(table), predictions.failures(), notes)
+
+
+def _occurrences(
+    predictions: Predictions, rows: pd.DataFrame, renaming: Renaming
+) -> tuple[pd.DataFrame, list[str]]:
+    labels = rows["label"].tolist()
+    events, notes = event_columns(rows)
+    ids = [_name_id(renaming, label) for label in labels]
+    scores = rows["score"].to_numpy(dtype=np.float32).astype(str)
+    columns: dict[str, object] = {
+        "occurrenceID": rows["instrument"] + ":" + rows["object_id"],
+        **{term: events[term] for term in EVENT_TERMS},
+        "basisOfRecord": BASIS,
+        "occurrenceStatus": STATUS,
+        "scientificName": [renaming.name(label) for label in labels],
+        "scientificNameID": ids,
+        "taxonRank": [renaming.value("taxonRank", label) for label in labels],
+        "kingdom": [renaming.value("kingdom", label) for label in labels],
+        "verbatimIdentification": labels,
+        "identificationVerificationStatus": VERIFICATION,
+        "identificationReferences": _references(predictions),
+        "dateIdentified": predictions.finished,
+        "identificationRemarks": [f"{SCORE_WORDS}{score}" for score in scores],
+        "catalogNumber": rows["object_id"],
+        "samplingProtocol": rows["instrument"],
+        "associatedMedia": [ref if _WEB.match(ref) else "" for ref in rows["image"]],
+        "license": column_of(rows, "licence"),
+    }
+    table = pd.DataFrame(columns, index=rows.index).astype(TEXT)
+    return table, notes
+
+
+def _name_id(renaming: Renaming, label: str) -> str:
+    """The WoRMS LSID of a class; '' where the taxonomy has none."""
+    for column in renaming.columns:
+        if fold(column) in APHIA_COLUMNS and (value := renaming.value(column, label).strip()):
+            number = aphia_id(value)
+            return f"{_LSID}{number}" if number else value
+    return ""
+
+
+def _references(predictions: Predictions) -> str:
+    """Software, version and model, as a reference for an identification."""
+    versions = predictions.run.get("versions")
+    version = versions.get("plankton-da", "") if isinstance(versions, dict) else ""
+    parts = [f"plankton_da {version}".strip()]
+    if predictions.model:
+        parts.append(f"model {predictions.model}")
+    if predictions.model_hash:
+        parts.append(f"sha256 {predictions.model_hash}")
+    return ", ".join(parts)
+
+
+def _left_out(labels: pd.Series[str]) -> list[str]:
+    """Why rows are no occurrences."""
+    counts = labels.value_counts()
+    notes = []
+    if UNCLASSIFIED in counts:
+        notes.append(f"{counts[UNCLASSIFIED]} rows are {UNCLASSIFIED}, so no occurrences")
+    others = [f"{name} ({n})" for name, n in counts.items() if name != UNCLASSIFIED]
+    if others:
+        more = ", ..." * (len(others) > SHOWN_PER_CODE)
+        shown = ", ".join(others[:SHOWN_PER_CODE])
+        notes.append(f"without a name in the taxonomy, so no occurrences: {shown}{more}")
+    return notes

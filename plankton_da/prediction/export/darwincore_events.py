@@ -1,0 +1,133 @@
+"""When and where an image was taken, in Darwin Core's terms, from what ingests carry."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+import pandas as pd
+
+from plankton_da.errors import DataError
+from plankton_da.manifests.columns import TEXT, column_of
+from plankton_da.manifests.ecotaxa_values import date_text, degrees, number, time_text
+from plankton_da.prediction.export.ifcb_bins import BIN, day_of
+
+EVENT_TERMS = (
+    "eventID",
+    "eventDate",
+    "decimalLatitude",
+    "decimalLongitude",
+    "minimumDepthInMeters",
+    "maximumDepthInMeters",
+)
+_IN_A_NAME = re.compile(rf"(?:^|/)({BIN})(?![A-Za-z0-9])", re.ASCII)
+_EVENTS = ("eventID", "group", "sample_id")
+_TIMES = ("eventDate", "time", "datetime", "sampled")
+"""columns with ISO 8601; that an IFCB bin's name is a time is known, a FlowCam's imaging time is
+not when the sample was taken"""
+_LATITUDES = ("decimalLatitude", "object_lat", "latitude", "lat")
+_LONGITUDES = ("decimalLongitude", "object_lon", "longitude", "lon")
+_SHALLOWEST = ("minimumDepthInMeters", "object_depth_min", "depth_min", "depth")
+_DEEPEST = ("maximumDepthInMeters", "object_depth_max", "depth_max", "depth")
+
+
+def event_columns(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """``EVENT_TERMS`` of each row as text, '' where unknown, and what could not be used.
+
+    The first of a term's columns that the row fills counts. EcoTaxa's ``object_date`` and
+    ``object_time`` (UTC) make an eventDate, and so does the name of an IFCB bin.
+    """
+    notes: list[str] = []
+    table = pd.DataFrame(index=rows.index)
+    table["eventID"] = _first_filled(rows, _EVENTS)
+    table["eventDate"] = _dates(rows, notes)
+    for term, names, bound, read in (
+        ("decimalLatitude", _LATITUDES, 90.0, degrees),
+        ("decimalLongitude", _LONGITUDES, 180.0, degrees),
+        ("minimumDepthInMeters", _SHALLOWEST, math.inf, number),
+        ("maximumDepthInMeters", _DEEPEST, math.inf, number),
+    ):
+        table[term] = _numbers(_first_filled(rows, names), term, bound, read, notes)
+    return table[list(EVENT_TERMS)].astype(TEXT), notes
+
+
+def _first_filled(rows: pd.DataFrame, names: tuple[str, ...]) -> pd.Series[str]:
+    result = pd.Series("", index=rows.index, dtype=TEXT)
+    for name in names:
+        values = column_of(rows, name).astype(TEXT).str.strip()
+        result = result.where(result != "", values)
+    return result
+
+
+def _numbers(
+    values: pd.Series[str],
+    term: str,
+    bound: float,
+    read: Callable[[str], float | None],
+    notes: list[str],
+) -> list[str]:
+    texts: list[str] = []
+    wrong: list[str] = []
+    for value in values:
+        found = read(value) if value else math.nan
+        if found is None or abs(found) > bound:
+            wrong.append(value)
+            found = math.nan
+        texts.append("" if math.isnan(found) else f"{found:.8g}")
+    _say(wrong, term, notes)
+    return texts
+
+
+def _dates(rows: pd.DataFrame, notes: list[str]) -> list[str]:
+    given = _first_filled(rows, _TIMES)
+    days, clocks = (column_of(rows, name) for name in ("object_date", "object_time"))
+    names = _first_filled(rows, ("group", "object_id"))
+    texts: list[str] = []
+    wrong: list[str] = []
+    for text, day, clock, name in zip(given, days, clocks, names, strict=True):
+        if text:
+            when = _iso(text)
+            if not when:
+                wrong.append(text)
+        else:
+            when = _of_ecotaxa(day, clock) or _of_bin(name)
+            if day.strip() and not when:
+                wrong.append(day)
+        texts.append(when)
+    _say(wrong, "eventDate", notes)
+    return texts
+
+
+def _iso(text: str) -> str:
+    """The text itself if it is a time in ISO 8601, else ''."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    return text
+
+
+def _of_ecotaxa(day: str, clock: str) -> str:
+    """``2014-04-21T04:20:00Z`` of EcoTaxa's date and time."""
+    date = date_text(day)
+    if date is None:
+        return ""
+    text = f"{date[:4]}-{date[4:6]}-{date[6:]}"
+    time = time_text(clock) if clock.strip() else None
+    return f"{text}T{time[:2]}:{time[2:4]}:{time[4:]}Z" if time else text
+
+
+def _of_bin(name: str) -> str:
+    found = _IN_A_NAME.search(name)
+    try:
+        return f"{day_of(found[1]).isoformat()}Z" if found else ""
+    except DataError:
+        return ""
+
+
+def _say(wrong: list[str], term: str, notes: list[str]) -> None:
+    if wrong:
+        shown = ", ".join(map(repr, list(dict.fromkeys(wrong))[:3]))
+        notes.append(f"{term}: {len(wrong)} values cannot be used, such as {shown}; left empty")
