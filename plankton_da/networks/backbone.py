@@ -45,7 +45,11 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) float to pooled ``forward_features`` (N, num_features)."""
-        network = cast(Any, self.network)
+        return self.pooled(self.network, images)
+
+    def pooled(self, part: nn.Module, images: Tensor) -> Tensor:
+        """The same by ``part``: the network, or the rest of it behind its frozen stages."""
+        network = cast(Any, part)
         maps: Tensor = network.forward_features(images)
         if network.head_hidden_size == self.num_features:
             pooled: Tensor = network.forward_head(maps, pre_logits=True)  # the network's own pool

@@ -18,6 +18,7 @@ from plankton_da.networks.backbone import (
     resolve_weights,
 )
 from plankton_da.networks.batch_norm import BatchNorm, Domain, DomainStatistics, batch_norms
+from plankton_da.networks.division import Division, divide
 
 
 class PlanktonNetwork(nn.Module):
@@ -73,12 +74,45 @@ class PlanktonNetwork(nn.Module):
             DomainStatistics(self) if batch_norm == "per_domain" and batch_norms(self) else None
         )
         self._frozen_layers: list[nn.Module] = []
+        self._division: Division | None = None
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images (N, 1 or 3, H, W) uint8 to backbone features (N, num_features)."""
+        """Images (N, 1 or 3, H, W) uint8 to backbone features (N, num_features).
+
+        Floating point is what ``frozen_features`` gave of images: the rest is done.
+        """
+        if images.is_floating_point():
+            return self._embed_rest(images)
+        return cast(Tensor, self.backbone(self._normalised(images)))
+
+    def divide(self, images: Tensor) -> bool:
+        """Whether the frozen stages come apart, so that ``frozen_features`` can be had.
+
+        Tried on ``images`` (N, 1 or 3, H, W) uint8.
+        """
+        self._division = divide(self.backbone, self.backbone.network, self._normalised(images))
+        return self._division is not None
+
+    def frozen_features(self, images: Tensor) -> Tensor:
+        """Images (N, 1 or 3, H, W) uint8 to what the frozen stages give, (N, ...) float32."""
+        if self._division is None:
+            raise ModelError("the network's frozen stages were not divided from the rest")
+        return self._division.front(self._normalised(images))
+
+    def _normalised(self, images: Tensor) -> Tensor:
         normalised = (images.to(self.mean.dtype) - self.mean) / self.std  # (N, 3, H, W)
-        normalised = normalised.to(memory_format=torch.channels_last)
-        return cast(Tensor, self.backbone(normalised))
+        return normalised.to(memory_format=torch.channels_last)
+
+    def _embed_rest(self, features: Tensor) -> Tensor:
+        if self._division is None:
+            raise ModelError("features of frozen stages need a network that was divided")
+        features = features.to(self.mean.dtype)
+        if self._division.rest is None:
+            return features
+        if features.ndim == 4:
+            features = features.to(memory_format=torch.channels_last)
+        self._division.rest.training = self.backbone.network.training
+        return self.backbone.pooled(self._division.rest, features)
 
     def features(self, images: Tensor) -> Tensor:
         """Images (N, 1 or 3, H, W) uint8 to features f (N, feature_dim), after the bottleneck."""
