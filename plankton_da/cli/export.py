@@ -21,6 +21,20 @@ def export(
         str | None,
         typer.Option(help="csv: columns to write, as object_id,label,score.", show_default=False),
     ] = None,
+    taxonomy: Annotated[
+        Path | None,
+        typer.Option(help="Label map (CSV label,class): what classes are called there."),
+    ] = None,
+    update_only: Annotated[
+        bool,
+        typer.Option("--update-only", help="ecotaxa: no images, to update objects in EcoTaxa."),
+    ] = False,
+    max_mb: Annotated[
+        int | None,
+        typer.Option(
+            "--max-mb", min=1, help="ecotaxa: begin another zip after so many MB (default: 500)."
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what is there already.")
     ] = False,
@@ -39,6 +53,10 @@ def export(
     options = ExportOptions(
         overwrite=overwrite,
         columns=tuple(columns.split(",")) if columns else (),
+        taxonomy=taxonomy,
+        update_only=update_only,
+        max_mb=max_mb,
+        progress=True,
     )
     result = export_predictions(predictions, format_name, out, options)
     for line in (*result.notes, *result.skipped_lines()):

@@ -25,10 +25,14 @@ class Progress:
     The total is counted beside the work, since a walk through millions of files takes long.
     """
 
-    def __init__(self, count: Callable[[], int], *, show: bool) -> None:
-        """``count`` gives the number of all images, finished ones included."""
+    def __init__(self, count: Callable[[], int], *, show: bool, verb: str = "classified") -> None:
+        """``count`` gives the number of all images, finished ones included.
+
+        ``verb`` says what happens to them.
+        """
         self._count = count
         self._show = show
+        self._verb = verb
         self._total: int | None = None
         self._finished_before = 0
         self._done = 0
@@ -76,7 +80,7 @@ class Progress:
     def _log(self, total: int | None) -> None:
         self._logged = time.monotonic()
         rate = self._done / (self._logged - self._started)
-        words = f"{self._done:,} images classified, {rate:,.0f} images/s"
+        words = f"{self._done:,} images {self._verb}, {rate:,.0f} images/s"
         if total is not None:
             minutes = (total - self._done) / rate / 60
             words += f", {total - self._done:,} to go, {minutes:,.0f} minutes left"

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from plankton_da.errors import UsageError
+
+FOR_ALL = frozenset({"overwrite", "progress"})
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """One field per option of ``plankton-da export``; a default means that it was not asked for.
 
-    Each format names the fields that it reads in its ``OPTIONS``; ``overwrite`` concerns all.
+    Each format names the fields that it reads in its ``OPTIONS``; those of ``FOR_ALL`` concern all.
     """
 
     overwrite: bool = False
     columns: tuple[str, ...] = ()
     """columns to write, in their order; none: all"""
+    taxonomy: Path | None = None
+    """label map: what each class is called where the predictions go"""
+    update_only: bool = False
+    """no images: only what objects that are there already are to be told"""
+    max_mb: int | None = None
+    """megabytes (10**6 bytes) after which another file is begun"""
+    progress: bool = False
+    """a bar on a terminal, a log line a minute elsewhere"""
 
 
 def check_options(options: ExportOptions, format_name: str, read: frozenset[str]) -> None:
@@ -31,7 +42,7 @@ def check_options(options: ExportOptions, format_name: str, read: frozenset[str]
         option_name(field.name)
         for field in fields(options)
         if field.name not in read
-        and field.name != "overwrite"
+        and field.name not in FOR_ALL
         and getattr(options, field.name) != field.default
     ]
     if ignored:
