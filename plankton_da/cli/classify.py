@@ -46,7 +46,7 @@ def classify(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT...", help="Folders (with all below), images, manifests, zips."
+            metavar="INPUT...", help="Folders (with all below), images, manifests, zips, tars."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The result: P.csv or P.parquet.")],
@@ -72,6 +72,21 @@ def classify(
         Path | None,
         typer.Option(help="Also copy the images into this folder, one sub-folder per label."),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Only the i-th of n parts of the images; join them with merge.",
+            show_default=False,
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also try images again that failed before.")
+    ] = False,
+    image_timeout: Annotated[
+        float,
+        typer.Option(help="Seconds that one image may take; then it fails with timeout."),
+    ] = 60.0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew, replacing what --out holds.")
     ] = False,
@@ -106,6 +121,9 @@ def classify(
         all_scores=all_scores,
         prior=prior,
         sort_into=sort_into,
+        shard=shard,
+        retry_failed=retry_failed,
+        image_timeout=image_timeout,
         overwrite=overwrite,
         bundle_uri=bundle,
     )

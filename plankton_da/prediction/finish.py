@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from plankton_da.errors import OutputError
 from plankton_da.prediction.files import explained, replace_file, sha256_of
 from plankton_da.prediction.inputs import Inputs
@@ -58,8 +60,12 @@ def claim(out: Path, ledger: Ledger, inputs: Inputs, *, overwrite: bool) -> None
         ledger.write_note(_INPUTS, list(inputs.names))
 
 
-def finish(out: Path, ledger: Ledger, order: Order, about: Mapping[str, Any]) -> Tally:
+def finish(
+    out: Path, ledger: Ledger, order: Order, schema: pa.Schema, about: Mapping[str, Any]
+) -> Tally:
     """Write the result and its ``run.json``, unless the result there is the same already.
+
+    ``schema`` is that of the rows, without carried columns.
 
     Raises
     ------
@@ -70,7 +76,7 @@ def finish(out: Path, ledger: Ledger, order: Order, about: Mapping[str, Any]) ->
     there = _sha256(out)
     if there is not None and there == note.get("sha256") and note["digest"] == order.digest():
         return Tally(note["images"], Counter(note["labels"]), Counter(note["errors"]))
-    gone = note.get("images", 0) - order.finished_before
+    gone = note.get("images", 0) - order.finished_before - order.tried_again
     if gone > 0:
         log.info("%d rows of the earlier result are of images that are gone or changed", gone)
 
@@ -87,7 +93,7 @@ def finish(out: Path, ledger: Ledger, order: Order, about: Mapping[str, Any]) ->
         written = {"sha256": sha256, "earlier": there, "digest": order.digest(), **counts}
         ledger.write_note(_FINISHED, written)
 
-    return write_result(out, order.tables(), before)
+    return write_result(out, order.tables(schema), before)
 
 
 def _sha256(path: Path) -> str | None:

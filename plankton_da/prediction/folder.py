@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import logging
-import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from plankton_da.errors import DataError, UsageError
-from plankton_da.images.archives import COMPRESSED_TARS
-from plankton_da.networks.bundle import BundleInfo, bundle_hash, read_bundle_info
+from plankton_da.errors import UsageError
+from plankton_da.networks.bundle import bundle_hash, read_bundle_info
 from plankton_da.prediction.finish import claim, finish
-from plankton_da.prediction.inputs import Inputs, Item
-from plankton_da.prediction.ledger import Ledger, keys_of
+from plankton_da.prediction.ledger import Ledger
+from plankton_da.prediction.opening import log_ignored, open_inputs
 from plankton_da.prediction.order import Order
-from plankton_da.prediction.pipeline import Batch, classify_items
-from plankton_da.prediction.predictions import check_top_k, is_score_column, prediction_rows
+from plankton_da.prediction.predictions import check_top_k, score_columns
 from plankton_da.prediction.predictor import Device, Engine, Predictor
 from plankton_da.prediction.prior import NO_PRIOR, find_prior
-from plankton_da.prediction.progress import Progress
 from plankton_da.prediction.result import check_suffix
+from plankton_da.prediction.shards import parse_shard
+from plankton_da.prediction.sort_into import check_writable
 from plankton_da.prediction.sort_into import sort_into as sort_images_into
 from plankton_da.prediction.summary import ClassifySummary
+from plankton_da.prediction.work import Work
 
 __all__ = ["ClassifySummary", "classify"]
 
 log = logging.getLogger(__name__)
-
-_PART_SECONDS = 30.0
-_PACKAGES = ("plankton-da", "numpy", "pillow", "opencv-python-headless", "onnxruntime", "torch")
 
 
 def classify(
@@ -51,6 +42,9 @@ def classify(
     all_scores: bool = False,
     prior: str = NO_PRIOR,
     sort_into: Path | None = None,
+    shard: str | None = None,
+    retry_failed: bool = False,
+    image_timeout: float = 60.0,
     overwrite: bool = False,
     batch_size: int = 32,
     part_rows: int = 2048,
@@ -78,6 +72,12 @@ def classify(
         ``none``, ``estimated`` or a table of class shares, under which probabilities are corrected.
     sort_into
         Also copy the images there, into one folder per label.
+    shard
+        ``i/n``: only the i-th of n parts of the images; ``merge`` joins them.
+    retry_failed
+        Also try images again that failed before.
+    image_timeout
+        Seconds that reading and decoding one image may take.
     part_rows
         Rows after which finished work is written down (or half a minute, if that is sooner).
     open_predictor
@@ -88,7 +88,8 @@ def classify(
     UsageError
         Options or inputs that are impossible.
     DataError
-        An input that does not exist, without any image, or of an unknown instrument.
+        An input that does not exist, without any image, or of an unknown instrument; or that
+        was lost on the way.
     ManifestError
         A manifest, or the table of a prior, with problems.
     BundleError
@@ -98,11 +99,14 @@ def classify(
     """
     started = time.monotonic()
     check_suffix(out)
+    if not image_timeout > 0:
+        raise UsageError(f"--image-timeout {image_timeout:g}: give seconds, more than 0")
     out = out.parent.resolve() / out.name
     info = read_bundle_info(bundle)
     check_top_k(top_k, info.classes)
     correction = find_prior(prior, info)
-    found = _open_inputs(inputs, out, info, instrument, sort_into)
+    part = None if shard is None else parse_shard(shard, batch_size)
+    found = open_inputs(inputs, out, info, instrument, part, sort_into)
     model = bundle_hash(bundle)
     options: dict[str, Any] = {
         "model": model,
@@ -115,7 +119,9 @@ def classify(
     }
     if correction is not None:
         options["prior"] = correction.key
-    about = {
+    if part is not None:
+        options["shard"] = str(part)
+    about: dict[str, Any] = {
         "result": out.name,
         "bundle": bundle_uri or str(bundle),
         # An alias moves on; the folder of a registered bundle names the version.
@@ -134,16 +140,23 @@ def classify(
             bundle, engine=engine, device=device, batch_size=batch_size, prior=prior
         )
 
+    if sort_into is not None:
+        check_writable(sort_into)
     with Ledger(out, options, anew=overwrite) as ledger:
         claim(out, ledger, found, overwrite=overwrite)
-        order = Order(found, ledger)
-        work = _Work(ledger, order, info, top_k, all_scores, part_rows)
-        work.run(found, opened, out.parent, progress)
-        _log_ignored(found)
-        tally = finish(out, ledger, order, about)
+        order = Order(found, ledger, retry_failed=retry_failed)
+        work = Work(ledger, order, info, top_k, all_scores, part_rows)
+        work.run(found, opened, image_timeout, progress)
+        log_ignored(found)
+        about |= {"score_columns": score_columns(work.schema), "shard": found.shard_told()}
+        tally = finish(out, ledger, order, work.schema, about)
         if sort_into is not None:
-            _sort(order, out.parent, sort_into)
-    latest = ledger.made[-1]
+            copies = sum(
+                sort_images_into(table.to_pandas(), out.parent, sort_into)
+                for table in order.tables(work.schema)
+            )
+            log.info("%s: %d images copied", sort_into, copies)
+    latest = ledger.made[-1] if ledger.made else {"engine": engine, "device": device}
     return ClassifySummary(
         out=out,
         images=tally.images,
@@ -157,153 +170,3 @@ def classify(
         device=latest["device"],
         model=model,
     )
-
-
-class _Work:
-    """The images that have no row yet, through the model and into parts."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        order: Order,
-        info: BundleInfo,
-        top_k: int,
-        all_scores: bool,
-        part_rows: int,
-    ) -> None:
-        self.classified = 0
-        self.seconds = 0.0
-        self._ledger = ledger
-        self._order = order
-        self._info = info
-        self._top_k = top_k
-        self._all_scores = all_scores
-        self._part_rows = part_rows
-        self._batches: list[Batch] = []
-        self._written = time.monotonic()
-        self._made: dict[str, Any] = {}
-
-    def run(
-        self, inputs: Inputs, opened: Callable[[], Predictor], root: Path, progress: bool
-    ) -> None:
-        items = self._order.unfinished()
-        first = next(items, None)
-        if first is None:
-            return
-        predictor = opened()
-        for name in inputs.instruments:
-            predictor.check_instrument(name)
-        self._made = _made(predictor)
-        log.info("engine %s on %s", predictor.engine, predictor.device)
-        started = self._written = time.monotonic()
-
-        def remaining() -> Iterator[Item]:
-            yield first
-            yield from items
-
-        with Progress(inputs.count, show=progress) as bar:
-            try:
-                for batch in classify_items(remaining(), predictor, root):
-                    self._add(batch)
-                    bar.update(len(batch.items), self._order.finished_before)
-            except KeyboardInterrupt:
-                self._write()
-                raise
-            self._write()
-        self.seconds = time.monotonic() - started
-
-    def _add(self, batch: Batch) -> None:
-        self._batches.append(batch)
-        rows = sum(len(waiting.items) for waiting in self._batches)
-        if rows >= self._part_rows or time.monotonic() - self._written >= _PART_SECONDS:
-            self._write()
-
-    def _write(self) -> None:
-        if not self._batches:
-            return
-        items = [item for batch in self._batches for item in batch.items]
-        frame = prediction_rows(
-            [item.object_id for item in items],
-            [item.image for item in items],
-            [item.instrument for item in items],
-            np.concatenate([batch.probabilities for batch in self._batches]),
-            [error for batch in self._batches for error in batch.errors],
-            self._info.classes,
-            self._info.thresholds,
-            self._top_k,
-            self._all_scores,
-        )
-        schema = pa.schema(
-            (name, pa.float32() if is_score_column(name) else pa.string()) for name in frame.columns
-        )
-        rows = pa.Table.from_pandas(frame, schema, preserve_index=False)
-        keys = keys_of(self._order.waiting_keys(len(items)))
-        self._order.settle(len(items), self._ledger.append(keys, rows, self._made))
-        self.classified += len(items)
-        self._batches = []
-        self._written = time.monotonic()
-
-
-def _open_inputs(
-    inputs: Sequence[Path],
-    out: Path,
-    info: BundleInfo,
-    instrument: str | None,
-    sort_to: Path | None,
-) -> Inputs:
-    found = Inputs(
-        inputs,
-        out.parent,
-        instrument=instrument or info.target_instruments[0],
-        override=instrument is not None,
-    )
-    for name in found.instruments:
-        info.preprocess.look(name)
-    for folder in found.folders:
-        if sort_to is not None and sort_to.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(
-                f"--sort-into {sort_to} lies in INPUT {folder}: the next run would classify the "
-                f"copies; give a folder elsewhere"
-            )
-    if instrument is None and len(found.manifests) < len(inputs):
-        others = [name for name in info.preprocess.instruments if name not in found.instruments]
-        log.info(
-            "images without a manifest are taken as images of %s, the bundle's target; for %s say "
-            "--instrument",
-            info.target_instruments[0],
-            " or ".join(others) or "another camera",
-        )
-    if next(iter(found), None) is None:
-        raise DataError(f"{', '.join(map(str, inputs[:20]))}: no image there; nothing to classify")
-    found.ignored.clear()
-    return found
-
-
-def _log_ignored(inputs: Inputs) -> None:
-    packed = sum(inputs.ignored[suffix] for suffix in COMPRESSED_TARS)
-    if packed:
-        log.warning(
-            "passed over %d compressed tars, which cannot be read in place: decompress them "
-            "(gunzip) to .tar to have their images classified",
-            packed,
-        )
-    if inputs.ignored:
-        counts = (f"{n:,} {suffix or 'without suffix'}" for suffix, n in inputs.ignored.items())
-        log.info("passed over files that are no images: %s", ", ".join(counts))
-
-
-def _made(predictor: Predictor) -> dict[str, Any]:
-    return {
-        "engine": predictor.engine,
-        "device": predictor.device,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
-    }
-
-
-def _sort(order: Order, root: Path, folder: Path) -> None:
-    copies = sum(sort_images_into(table.to_pandas(), root, folder) for table in order.tables())
-    log.info("%s: %d images copied", folder, copies)

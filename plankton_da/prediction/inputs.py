@@ -7,9 +7,9 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -196,6 +196,13 @@ class Inputs:
                     f"{source.path}: this INPUT is not there any more (unmounted, or removed); "
                     f"finished work is kept, the same command continues when it is back"
                 )
+
+    def shard_told(self) -> dict[str, Any] | None:
+        """What joining the shards must know; after iterating. None: this is no shard."""
+        if self.shard is None or self.listing is None:
+            return None
+        images, object_ids = self.listing
+        return {**asdict(self.shard), "images_of_all": images, "object_ids_sha256": object_ids}
 
     def _listed(self, ignored: Counter[str]) -> Iterator[_Listed]:
         for number, source in enumerate(self._sources):

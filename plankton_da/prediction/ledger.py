@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from plankton_da.errors import BundleError, OutputError
+from plankton_da.errors import BundleError, ImageError, OutputError
 from plankton_da.prediction.files import FileLock, explained, replace_file
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,9 @@ _OPTIONS = b"plankton_da.options"
 _MADE = b"plankton_da.made"
 _KEY_COLUMNS = ("_key_high", "_key_low")
 _PARTS_KEPT = 8
+_NOBODY = np.uint64(0xFFFFFFFFFFFFFFFF)
+_CODES = np.array(["", *ImageError.CODES], dtype=object)
+_NUMBERS = {code: number for number, code in enumerate(_CODES)}
 
 
 class Ledger:
@@ -51,9 +55,10 @@ class Ledger:
         self._anew = anew
         self._lock = FileLock(self.folder / "lock", out)
         self._next = 1
-        self._high = np.empty(0, np.uint64)  # sorted
-        self._low = np.empty(0, np.uint64)
-        self._locations = np.empty(0, np.int64)
+        self._high = np.full(1, _NOBODY)  # sorted, like the next three; the last is nobody's
+        self._low = np.full(1, _NOBODY)
+        self._locations = np.full(1, -1, np.int64)
+        self._codes = np.zeros(1, np.uint8)
         self._cached = lru_cache(maxsize=_PARTS_KEPT)(self._read_part)
 
     def __enter__(self) -> Ledger:
@@ -79,19 +84,26 @@ class Ledger:
 
     def __len__(self) -> int:
         """Rows that were finished when the ledger was opened."""
-        return len(self._locations)
+        return len(self._locations) - 1
 
     def find(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Locations (N,) of the rows with these keys (N, 2), -1 where there is none.
 
         Keys are hashes: two that share their first half are taken for new work, never for done.
         """
-        if not len(self._high):
-            return np.full(len(keys), -1, np.int64)
-        place = np.searchsorted(self._high, keys[:, 0])
-        place[place == len(self._high)] = 0
+        place = self._places(keys)
+        return np.where(place >= 0, self._locations[place], -1)
+
+    def errors(self, keys: NDArray[np.uint64]) -> NDArray[np.object_]:
+        """The error codes (N,) of the finished rows with these keys, '' where there is none."""
+        place = self._places(keys)
+        return np.where(place >= 0, _CODES[self._codes[place]], "")
+
+    def _places(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+        # of rows with the same key the last, which was written latest; -1: none
+        place = np.searchsorted(self._high[:-1], keys[:, 0], side="right") - 1
         same = (self._high[place] == keys[:, 0]) & (self._low[place] == keys[:, 1])
-        return np.where(same, self._locations[place], -1)
+        return np.where(same, place, -1)
 
     def append(self, keys: NDArray[np.uint64], rows: pa.Table, made: Mapping[str, Any]) -> int:
         """Write one part; returns the location of its first row. ``made`` is its provenance.
@@ -147,7 +159,7 @@ class Ledger:
                 path.unlink()
 
     def _load(self) -> None:
-        high, low, locations = [], [], []
+        high, low, locations, codes = [], [], [], []
         for path in self.folder.glob(".*.tmp"):  # of a killed process: the lock is ours now
             path.unlink(missing_ok=True)
         for path in sorted(self.folder.glob("part-*.parquet")):
@@ -165,11 +177,14 @@ class Ledger:
             high.append(table[_KEY_COLUMNS[0]].to_numpy())
             low.append(table[_KEY_COLUMNS[1]].to_numpy())
             locations.append((number << 32) + np.arange(len(table), dtype=np.int64))
+            codes.append(_codes_of(table))
         if high:
-            self._high, self._low = np.concatenate(high), np.concatenate(low)
-            order = np.argsort(self._high, kind="stable")
-            self._high, self._low = self._high[order], self._low[order]
-            self._locations = np.concatenate(locations)[order]
+            order = np.argsort(np.concatenate(high), kind="stable")
+            # the sentinel at the end lets a search that finds nothing look somewhere
+            self._high = np.append(np.concatenate(high)[order], _NOBODY)
+            self._low = np.append(np.concatenate(low)[order], _NOBODY)
+            self._locations = np.append(np.concatenate(locations)[order], -1)
+            self._codes = np.append(np.concatenate(codes)[order], np.uint8(0))
 
     def _read_part(self, number: int) -> pa.Table:
         path = self._path(number)
@@ -203,6 +218,16 @@ class Ledger:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:06d}.parquet"
+
+
+def _codes_of(table: pa.Table) -> NDArray[np.uint8]:
+    """Numbers in ``_CODES`` of the rows' errors."""
+    codes = np.zeros(len(table), np.uint8)
+    if "error" in table.column_names:
+        for row in np.flatnonzero(pc.not_equal(table["error"], "").to_numpy()):
+            code = table["error"][int(row)].as_py().partition(":")[0]
+            codes[row] = _NUMBERS.get(code, _NUMBERS["unreadable"])
+    return codes
 
 
 def keys_of(keys: Sequence[bytes]) -> NDArray[np.uint64]:

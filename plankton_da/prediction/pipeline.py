@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -38,7 +38,7 @@ def classify_items(
     root: Path,
     decoders: GuardedDecoders | None = None,
     check: PolarityCheck | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Classify a stream of items in batches of ``predictor.batch_size``, in order.
 
     A batch is so many *consecutive items*, whether or not they can be read: what an image shares a

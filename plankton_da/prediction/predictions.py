@@ -12,6 +12,7 @@ from plankton_da.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 COLUMNS = (
     "object_id",
@@ -33,6 +34,25 @@ def prediction_columns(
     ranked = [f"{name}_{rank}" for rank in range(2, top_k + 1) for name in ("label", "score")]
     scores = [f"p_{name}" for name in classes] if all_scores else []
     return (*COLUMNS, *ranked, *scores)
+
+
+def prediction_schema(
+    classes: Sequence[str], top_k: int = 1, all_scores: bool = False
+) -> pa.Schema:
+    """Names and types of ``prediction_columns``: text, and float32 scores."""
+    import pyarrow as pa
+
+    names = prediction_columns(classes, top_k, all_scores)
+    return pa.schema(
+        (name, pa.float32() if is_score_column(name) else pa.string()) for name in names
+    )
+
+
+def score_columns(schema: pa.Schema) -> list[str]:
+    """Names of the columns that hold float32."""
+    import pyarrow as pa
+
+    return [field.name for field in schema if pa.types.is_floating(field.type)]
 
 
 def is_score_column(name: str) -> bool:

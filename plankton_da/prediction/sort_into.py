@@ -53,6 +53,21 @@ def sort_into(predictions: pd.DataFrame, root: Path, folder: Path) -> int:
     return copies
 
 
+def check_writable(folder: Path) -> None:
+    """Make ``folder``, and make sure that files can be written there.
+
+    Raises
+    ------
+    OutputError
+        They cannot.
+    """
+    trial = folder / f".trial.{os.getpid()}.tmp"
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+
+
 def copy_name(object_id: str, ref: str) -> str:
     """The file name of an image's copy: its object_id, ``__`` for ``/``, with the image's suffix.
 
