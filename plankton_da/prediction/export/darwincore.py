@@ -136,10 +136,10 @@ def _left_out(labels: pd.Series[str]) -> list[str]:
     counts = labels.value_counts()
     notes = []
     if UNCLASSIFIED in counts:
-        notes.append(f"{counts[UNCLASSIFIED]} rows are {UNCLASSIFIED}, so no occurrences")
+        notes.append(f"{UNCLASSIFIED}, so no occurrences: {counts[UNCLASSIFIED]} row(s)")
     others = [f"{name} ({n})" for name, n in counts.items() if name != UNCLASSIFIED]
     if others:
         more = ", ..." * (len(others) > SHOWN_PER_CODE)
         shown = ", ".join(others[:SHOWN_PER_CODE])
-        notes.append(f"without a name in the taxonomy, so no occurrences: {shown}{more}")
+        notes.append(f"no name in the taxonomy, so no occurrences: {shown}{more}")
     return notes

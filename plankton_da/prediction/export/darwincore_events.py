@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,7 +11,7 @@ import pandas as pd
 from plankton_da.errors import DataError
 from plankton_da.manifests.columns import TEXT, column_of
 from plankton_da.manifests.ecotaxa_values import date_text, degrees, number, time_text
-from plankton_da.prediction.export.ifcb_bins import BIN, day_of
+from plankton_da.prediction.export.ifcb_bins import day_of, roi_of
 
 EVENT_TERMS = (
     "eventID",
@@ -22,7 +21,6 @@ EVENT_TERMS = (
     "minimumDepthInMeters",
     "maximumDepthInMeters",
 )
-_IN_A_NAME = re.compile(rf"(?:^|/)({BIN})(?![A-Za-z0-9])", re.ASCII)
 _EVENTS = ("eventID", "group", "sample_id")
 _TIMES = ("eventDate", "time", "datetime", "sampled")
 """columns with ISO 8601; that an IFCB bin's name is a time is known, a FlowCam's imaging time is
@@ -37,12 +35,14 @@ def event_columns(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """``EVENT_TERMS`` of each row as text, '' where unknown, and what could not be used.
 
     The first of a term's columns that the row fills counts. EcoTaxa's ``object_date`` and
-    ``object_time`` (UTC) make an eventDate, and so does the name of an IFCB bin.
+    ``object_time`` (UTC) make an eventDate; the name of an IFCB bin is an eventID and a time.
     """
     notes: list[str] = []
     table = pd.DataFrame(index=rows.index)
-    table["eventID"] = _first_filled(rows, _EVENTS)
-    table["eventDate"] = _dates(rows, notes)
+    bins = [_bin_of(*names) for names in zip(rows["image"], rows["object_id"], strict=True)]
+    events = _first_filled(rows, _EVENTS)
+    table["eventID"] = events.where(events != "", pd.Series(bins, index=rows.index, dtype=TEXT))
+    table["eventDate"] = _dates(rows, bins, notes)
     for term, names, bound, read in (
         ("decimalLatitude", _LATITUDES, 90.0, degrees),
         ("decimalLongitude", _LONGITUDES, 180.0, degrees),
@@ -80,19 +80,18 @@ def _numbers(
     return texts
 
 
-def _dates(rows: pd.DataFrame, notes: list[str]) -> list[str]:
+def _dates(rows: pd.DataFrame, bins: list[str], notes: list[str]) -> list[str]:
     given = _first_filled(rows, _TIMES)
     days, clocks = (column_of(rows, name) for name in ("object_date", "object_time"))
-    names = _first_filled(rows, ("group", "object_id"))
     texts: list[str] = []
     wrong: list[str] = []
-    for text, day, clock, name in zip(given, days, clocks, names, strict=True):
+    for text, day, clock, pid in zip(given, days, clocks, bins, strict=True):
         if text:
             when = _iso(text)
             if not when:
                 wrong.append(text)
         else:
-            when = _of_ecotaxa(day, clock) or _of_bin(name)
+            when = _of_ecotaxa(day, clock) or _of_bin(pid)
             if day.strip() and not when:
                 wrong.append(day)
         texts.append(when)
@@ -119,10 +118,14 @@ def _of_ecotaxa(day: str, clock: str) -> str:
     return f"{text}T{time[:2]}:{time[2:4]}:{time[4:]}Z" if time else text
 
 
-def _of_bin(name: str) -> str:
-    found = _IN_A_NAME.search(name)
+def _bin_of(image: str, object_id: str) -> str:
+    found = roi_of(image, object_id)
+    return found[0] if found else ""
+
+
+def _of_bin(pid: str) -> str:
     try:
-        return f"{day_of(found[1]).isoformat()}Z" if found else ""
+        return f"{day_of(pid).isoformat()}Z" if pid else ""
     except DataError:
         return ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +18,9 @@ from plankton_da.manifests.problems import SHOWN_PER_CODE
 from plankton_da.prediction.export.reading import Predictions
 from plankton_da.prediction.files import explained, replace_file
 
-BIN = re.sub(r"\?P<\w+>", "?:", PID.pattern)
-"""pattern of a bin's name, without groups"""
-_ROI = re.compile(rf"(?:^|[/\\!])({BIN})\.(?:roi|ROI)#(\d+)$", re.ASCII)
-_PICTURE = re.compile(rf"(?:^|[/\\!])({BIN})_(\d{{1,9}})(?:\.\w+)?$", re.ASCII)
+_BIN = re.sub(r"\?P<\w+>", "?:", PID.pattern)  # without groups
+_ROI = re.compile(rf"(?:^|[/\\!])({_BIN})\.(?:roi|ROI)#(\d+)$", re.ASCII)
+_PICTURE = re.compile(rf"(?:^|[/\\!])({_BIN})_(\d{{1,9}})(?:\.\w+)?$", re.ASCII)
 _NO_ROI = "no ROI of an IFCB bin: neither BIN.roi#14 nor BIN_00014 as its image or object_id"
 
 
@@ -52,7 +51,7 @@ def bins_of(predictions: Predictions) -> tuple[list[BinRows], list[tuple[str, st
         No row belongs to a bin, a bin's day does not exist, or a ROI has several rows.
     """
     good = predictions.good()
-    found = [_roi_of(*each) for each in zip(good["image"], good["object_id"], strict=True)]
+    found = [roi_of(*each) for each in zip(good["image"], good["object_id"], strict=True)]
     strays = [(str(good["object_id"].iloc[k]), _NO_ROI) for k, pid in enumerate(found) if not pid]
     inside = np.array([bool(each) for each in found], dtype=bool)
     if not inside.any():
@@ -70,6 +69,13 @@ def bins_of(predictions: Predictions) -> tuple[list[BinRows], list[tuple[str, st
         bins.append(BinRows(str(pid), part, part["_roi"].to_numpy(dtype=np.int64)))
         day_of(str(pid))
     return bins, predictions.failures() + strays
+
+
+def roi_of(image: str, object_id: str) -> tuple[str, int] | None:
+    """Bin and number of the ROI that a ref, an object_id or a file name says, in this order."""
+    tried = (_ROI.search(image), _PICTURE.search(object_id), _PICTURE.search(image))
+    found = next(filter(None, tried), None)
+    return (found[1], int(found[2])) if found else None
 
 
 def day_of(pid: str) -> datetime:
@@ -123,14 +129,6 @@ def write_each(
 
 def _holds(path: Path, each: BinRows, content_of: Callable[[BinRows], bytes]) -> bool:
     return path.is_file() and path.read_bytes() == content_of(each)
-
-
-def _roi_of(image: str, object_id: str) -> tuple[str, int] | None:
-    tried: Iterator[re.Match[str] | None] = iter(
-        (_ROI.search(image), _PICTURE.search(object_id), _PICTURE.search(image))
-    )
-    found = next(filter(None, tried), None)
-    return (found[1], int(found[2])) if found else None
 
 
 def _refuse_doubles(path: Path, rows: pd.DataFrame) -> None:
