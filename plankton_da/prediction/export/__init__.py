@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from plankton_da.errors import UsageError, suggest
-from plankton_da.prediction.export import csv_table, ecotaxa
+from plankton_da.prediction.export import (
+    classipyr,
+    csv_table,
+    darwincore,
+    ecotaxa,
+    ifcb_h5,
+    morphocluster,
+)
 from plankton_da.prediction.export.options import ExportOptions, check_options, option_name
 from plankton_da.prediction.export.reading import Predictions, read_predictions
 from plankton_da.prediction.export.result import ExportResult
@@ -36,7 +43,14 @@ class Export(Protocol):
         """Write ``out``, whole or not at all; refuse what is there unless ``options.overwrite``."""
 
 
-EXPORTS: dict[str, Export] = {"csv": csv_table, "ecotaxa": ecotaxa}
+EXPORTS: dict[str, Export] = {
+    "csv": csv_table,
+    "ecotaxa": ecotaxa,
+    "ifcb-h5": ifcb_h5,
+    "classipyr": classipyr,
+    "morphocluster": morphocluster,
+    "darwincore": darwincore,
+}
 
 
 def describe_exports() -> list[dict[str, str | list[str]]]:
