@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,11 +59,71 @@ def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path, draw: Draw) -
     assert {name: why.split()[0:3] for name, why in reasons.items()} == {
         "a/notes.txt": ["not", "an", "image"],
         "a/README": ["a", "name", "without"],
-        "a/more.zip": ["an", "archive;", "unpack"],
+        "a/more.zip": ["an", "archive;", "name"],
         "a/gone.png": ["a", "broken", "link"],
         "a/pipe.png": ["not", "a", "regular"],
         "flat.png": ["lies", "in", "no"],
     }
+
+
+def packed(path: Path, folder: Path, inside: str = "") -> Path:
+    """A zip of a folder's files, below ``inside``."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, f"{inside}{file.relative_to(folder)}")
+    return path
+
+
+@pytest.mark.parametrize("inside", ["", "archive/"])
+def test_a_zip_of_class_folders_is_read_in_place(tmp_path: Path, draw: Draw, inside: str) -> None:
+    for name in ("in/a/50%.png", "in/b/deep/y.png", "in/.hidden.png", "in/a/notes.txt"):
+        draw(name)
+    if not inside:
+        draw("in/flat.png")
+    path = packed(tmp_path / "archive.zip", tmp_path / "in", inside)
+    result = built(path, out=tmp_path / "m.csv")
+    assert result.table.to_dict("list") == {
+        "object_id": [f"{inside}a/50%.png", f"{inside}b/deep/y.png"],
+        "image": [f"archive.zip!{inside}a/50%25.png", f"archive.zip!{inside}b/deep/y.png"],
+        "instrument": ["IFCB", "IFCB"],
+        "label": ["a", "b"],
+    }
+    assert [open_image(ref, tmp_path).size for ref in result.table["image"]] == [(4, 3)] * 2
+    assert result.hidden == 1
+    assert len(result.skipped) == (1 if inside else 2)
+    assert len(result.remarks) == bool(inside)
+    unlabelled = built(path, out=tmp_path / "m.csv", labelled=False)
+    assert len(unlabelled.table) == (2 if inside else 3)
+    both = built(path, tmp_path / "in", out=tmp_path / "m.csv").table["object_id"].tolist()
+    packed_ids = [f"archive.zip/{inside}a/50%.png", f"archive.zip/{inside}b/deep/y.png"]
+    assert both == [*packed_ids, "in/a/50%.png", "in/b/deep/y.png"]
+
+
+def test_a_zip_of_zipped_classes(tmp_path: Path, draw: Draw) -> None:
+    draw("copepod/x.png")
+    draw("medusa/x.png")
+    (tmp_path / "in").mkdir()
+    for name in ("copepod", "medusa"):
+        packed(tmp_path / "in" / f"{name}.zip", tmp_path / name)
+    path = packed(tmp_path / "all.zip", tmp_path / "in")
+    table = built(path, out=tmp_path / "m.csv").table
+    assert table["image"].tolist() == ["all.zip!copepod.zip!x.png", "all.zip!medusa.zip!x.png"]
+    assert table["label"].tolist() == ["copepod", "medusa"]
+
+
+def test_a_damaged_zip_gives_what_is_left(tmp_path: Path, draw: Draw) -> None:
+    for name in ("in/a/x.png", "in/b/y.png"):
+        draw(name)
+    whole = packed(tmp_path / "whole.zip", tmp_path / "in").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[:-60])
+    result = built(tmp_path / "cut.zip", out=tmp_path / "m.csv")
+    assert result.table["label"].tolist()[0] == "a"
+    ((place, why),) = result.failed
+    assert place == str(tmp_path / "cut.zip")
+    assert why.startswith("archive_damaged: ")
+    (tmp_path / "none.zip").write_bytes(b"PK nothing")
+    with pytest.raises(ManifestError, match="archive_damaged"):
+        built(tmp_path / "none.zip", out=tmp_path / "m.csv")
 
 
 def test_links_in_a_circle_end_and_each_folder_is_entered_once(tmp_path: Path, draw: Draw) -> None:
@@ -159,9 +220,9 @@ def test_nothing_found(tmp_path: Path, draw: Draw) -> None:
 def test_impossible_requests(tmp_path: Path, draw: Draw) -> None:
     file = draw("a/x.png")
     out = tmp_path / "m.csv"
-    with pytest.raises(UsageError, match="not a folder"):
+    with pytest.raises(UsageError, match="neither a folder nor"):
         build_manifest("folders", [file], "I", out)
-    with pytest.raises(UsageError, match="no such folder"):
+    with pytest.raises(UsageError, match="no such file or folder"):
         build_manifest("folders", [tmp_path / "absent"], "I", out)
     with pytest.raises(UsageError, match="did you mean folders"):
         build_manifest("folder", [tmp_path], "I", out)

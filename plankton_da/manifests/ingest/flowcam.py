@@ -89,7 +89,7 @@ def _folders(place: Input, walk: Walk) -> Iterator[tuple[Path, str, list[str], s
         folder = place.path.parent
         yield folder, "", sorted(os.listdir(folder)), place.path.name
         return
-    for below, names in walk.image_files(place.path):
+    for below, names in walk.files(place.path):
         prefix = f"{place.prefix}{as_text(below)}/" if below else place.prefix
         yield place.path / below, prefix, names, None
 

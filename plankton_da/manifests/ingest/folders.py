@@ -1,4 +1,4 @@
-"""Folders of image files, one sub-folder per label."""
+"""Folders of image files, one sub-folder per label; or a zip or tar of such folders."""
 
 from __future__ import annotations
 
@@ -7,37 +7,40 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
-from plankton_da.errors import ManifestError, UsageError
+from plankton_da.errors import ManifestError
+from plankton_da.images.archives import ARCHIVE_SUFFIXES
 from plankton_da.images.refs import encode_name, ref_of
-from plankton_da.manifests.columns import TEXT
 from plankton_da.manifests.copies import COPIES_FILE, restore_ids
 from plankton_da.manifests.ingest.options import IngestOptions
+from plankton_da.manifests.ingest.pictures import Pictures
+from plankton_da.manifests.ingest.places import Input, as_text, open_inputs
 from plankton_da.manifests.ingest.result import IngestResult
+from plankton_da.manifests.ingest.rows import Rows
 from plankton_da.manifests.ingest.walk import Walk
 from plankton_da.manifests.problems import SHOWN_PER_CODE
 
-SUMMARY = "folders of image files; the sub-folder's name is the label"
+SUMMARY = "folders (or a zip) of image files; the sub-folder's name is the label"
 COLUMNS: tuple[str, ...] = ("object_id", "image", "instrument", "label")
 OPTIONS = frozenset({"labelled"})
-_ROWS_AT_ONCE = 1 << 17
+_NO_FOLDER = "lies in no sub-folder, so that it has no label; see --unlabelled"
 
 
 def build(
     inputs: Sequence[Path], instrument: str, out: Path, options: IngestOptions
 ) -> IngestResult:
-    """Rows for every image file below the inputs, in a stable order.
+    """Rows for every image file below the inputs, in a stable order; archives stay packed.
 
     The label is the name of the sub-folder of the input, however deep the file lies in it. The
     ``object_id`` is the path relative to the input, with extension, after the input's name where
     there are several inputs. A folder that is reached twice by links is entered once. Copies that
-    ``audit select`` made to be sorted get the ids of what they are copies of.
+    ``audit select`` made to be sorted get the ids of what they are copies of. Where all of an
+    archive lies in one folder of folders, that is the archive's own and no label.
 
     Parameters
     ----------
     inputs
-        folders
+        folders, .zip or .tar files
     instrument
         the camera's name, for every row
     out
@@ -48,102 +51,95 @@ def build(
     Raises
     ------
     UsageError
-        An input is not a folder, or two have the same name.
+        An input is neither a folder nor an archive, or two have the same name.
     ManifestError
         No image was found.
     """
-    folders = _checked(inputs)
+    what = "the folder, or the zip, that holds the image files"
+    places = open_inputs(inputs, what, ARCHIVE_SUFFIXES)
     labelled = options.labelled
-    walk = Walk()
-    columns = ["object_id", "image", *(["label"] if labelled else [])]
-    parts: list[pa.Table] = []
-    rows: list[tuple[str, ...]] = []
-    for folder in folders:
-        prefix = f"{_text(folder.name)}/" if len(folders) > 1 else ""
-        for row in _rows(folder, prefix, walk, out.absolute().parent, labelled):
-            rows.append(row)
-            if len(rows) == _ROWS_AT_ONCE:
-                parts.append(_as_table(rows, columns))
-                rows = []
-    parts.append(_as_table(rows, columns))
-    table = (
-        pa.concat_tables(parts)
-        .combine_chunks()
-        .to_pandas(types_mapper={pa.large_string(): TEXT}.get)
-    )
-    if table.empty:
-        raise ManifestError(_nothing(folders, walk, labelled))
-    table.insert(2, "instrument", pd.Series(instrument, index=table.index, dtype=TEXT))
-    if any((folder / COPIES_FILE).is_file() for folder in folders):
+    base = out.absolute().parent
+    rows = Rows(("object_id", "image", *(["label"] if labelled else [])))
+    walk, pictures, remarks = Walk(), Pictures(base), list[str]()
+    for place in places:
+        if place.is_folder:
+            found = _in_folder(place, walk, base, labelled)
+        else:
+            found = _in_archive(place, pictures, labelled, remarks)
+        for row in found:
+            rows.add(row)
+    skipped = walk.skipped + pictures.skipped
+    if not len(rows):
+        raise ManifestError(_nothing(inputs, [*pictures.failed, *skipped], labelled))
+    table = rows.table(instrument, ("label",))
+    if any((place.path / COPIES_FILE).is_file() for place in places):
         table = pd.concat(
-            [restore_ids(rows, folder, instrument) for folder, rows in _by_folder(table, folders)]
+            [restore_ids(part, folder, instrument) for folder, part in _by_input(table, places)]
         )
         table = table.fillna("").reset_index(drop=True)
-    return IngestResult(table, walk.skipped, walk.hidden)
+    hidden = walk.hidden + pictures.hidden
+    return IngestResult(table, skipped, hidden, failed=pictures.failed, remarks=remarks)
 
 
-def _by_folder(table: pd.DataFrame, folders: Sequence[Path]) -> Iterator[tuple[Path, pd.DataFrame]]:
-    for folder in folders:
-        mine = table["object_id"].str.startswith(f"{_text(folder.name)}/")
-        yield folder, table[mine] if len(folders) > 1 else table
+def _by_input(table: pd.DataFrame, places: Sequence[Input]) -> Iterator[tuple[Path, pd.DataFrame]]:
+    for place in places:
+        mine = table["object_id"].str.startswith(place.prefix)
+        yield place.path, table[mine] if place.prefix else table
 
 
-def _rows(
-    folder: Path, prefix: str, walk: Walk, relative_to: Path, labelled: bool
+def _in_folder(
+    place: Input, walk: Walk, relative_to: Path, labelled: bool
 ) -> Iterator[tuple[str, ...]]:
-    for below, names in walk.image_files(folder):
+    for below, names in walk.files(place.path):
         if labelled and not below:
-            why = "lies in no sub-folder, so that it has no label; see --unlabelled"
-            walk.skipped.extend((os.path.join(folder, name), why) for name in names)
+            walk.skipped.extend((os.path.join(place.path, name), _NO_FOLDER) for name in names)
             continue
-        inside = f"{prefix}{_text(below)}/" if below else prefix
-        ref = ref_of(folder / below, relative_to)
+        inside = f"{place.prefix}{as_text(below)}/" if below else place.prefix
+        ref = ref_of(place.path / below, relative_to)
         ref = "" if ref == "." else f"{ref}/"
-        label = _text(below.split(os.sep)[0])
+        label = as_text(below.split(os.sep)[0])
         for name in names:
-            row = (f"{inside}{_text(name)}", f"{ref}{encode_name(name)}")
+            row = (f"{inside}{as_text(name)}", f"{ref}{encode_name(name)}")
             yield (*row, label) if labelled else row
 
 
-def _text(name: str) -> str:
-    """A name for people: as it is, unless bytes in it are no text."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return encode_name(name)
-    return name.replace(os.sep, "/")
+def _in_archive(
+    place: Input, pictures: Pictures, labelled: bool, remarks: list[str]
+) -> Iterator[tuple[str, ...]]:
+    own = _own_folder(place) if labelled else ""
+    if own:
+        remarks.append(f"{place.path}: all lies in {own!r}, which is taken for no label")
+    for picture in pictures.of(place):
+        folders = picture.parts[1 if own else 0 : -1]
+        row = (f"{place.prefix}{picture.path}", picture.ref)
+        if not labelled:
+            yield row
+        elif folders:
+            yield (*row, _without_suffix(folders[0]))
+        else:
+            pictures.skipped.append((f"{place.path}!{picture.path}", _NO_FOLDER))
 
 
-def _as_table(rows: Sequence[tuple[str, ...]], columns: Sequence[str]) -> pa.Table:
-    values = list(zip(*rows, strict=True)) or [()] * len(columns)
-    return pa.table(
-        {name: pa.array(v, pa.large_string()) for name, v in zip(columns, values, strict=True)}
-    )
+def _own_folder(place: Input) -> str:
+    """The one folder that holds all class folders of an archive; '' where there is none."""
+    top = ""
+    for picture in Pictures(place.path.parent).of(place):
+        if len(picture.parts) < 3 or (top and picture.parts[0] != top):
+            return ""
+        top = picture.parts[0]
+    return top
 
 
-def _checked(inputs: Sequence[Path]) -> list[Path]:
-    problems = []
-    for path in inputs:
-        if not path.exists():
-            problems.append(f"{path}: no such folder")
-        elif not path.is_dir():
-            problems.append(f"{path}: not a folder; name the folder that holds the image files")
-    folders = [path.resolve() for path in inputs]
-    names = [folder.name for folder in folders]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        problems.append(
-            f"{names.count(name)} inputs are called {name!r}, so that ids would not be unique; "
-            "build one manifest for each, or name the folder above them"
-        )
-    if problems:
-        raise UsageError("\n".join(problems))
-    return folders
+def _without_suffix(folder: str) -> str:
+    """An archive in the archive is a folder too."""
+    stem, suffix = os.path.splitext(folder)
+    return stem if suffix.lower() in ARCHIVE_SUFFIXES else folder
 
 
-def _nothing(folders: Sequence[Path], walk: Walk, labelled: bool) -> str:
-    listed = ", ".join(str(folder) for folder in folders)
-    lines = [f"{path}: {why}" for path, why in walk.skipped[:SHOWN_PER_CODE]]
-    if len(walk.skipped) > len(lines):
-        lines.append(f"... and {len(walk.skipped) - len(lines)} more")
+def _nothing(inputs: Sequence[Path], left_out: Sequence[tuple[str, str]], labelled: bool) -> str:
+    listed = ", ".join(map(str, inputs))
+    lines = [f"{path}: {why}" for path, why in left_out[:SHOWN_PER_CODE]]
+    if len(left_out) > len(lines):
+        lines.append(f"... and {len(left_out) - len(lines)} more")
     expected = "DIR/<label>/<image>" if labelled else "image files"
     return "\n".join([f"{listed}: no image found; expected {expected}", *lines])

@@ -20,12 +20,12 @@ class Walk:
     """
 
     def __init__(self, refuse: Callable[[os.DirEntry[str]], str | None] | None = None) -> None:
-        self._refuse = refuse or _no_image
+        self._refuse = refuse or no_image
         self.skipped: list[tuple[str, str]] = []
         self.hidden = 0
         self._entered: dict[tuple[int, int], str] = {}
 
-    def image_files(self, top: Path) -> Iterator[tuple[str, list[str]]]:
+    def files(self, top: Path) -> Iterator[tuple[str, list[str]]]:
         """Each folder, as its path relative to ``top`` ('' for itself), and its files.
 
         Files and folders come in the order of their names' bytes; links to folders after all real
@@ -88,12 +88,13 @@ def no_regular_file(entry: os.DirEntry[str]) -> str | None:
     return None
 
 
-def _no_image(entry: os.DirEntry[str]) -> str | None:
+def no_image(entry: os.DirEntry[str]) -> str | None:
+    """Why an entry is no image file; None where it is one."""
     if why := no_regular_file(entry):
         return why
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in IMAGE_SUFFIXES:
         return None
     if suffix in _ARCHIVES:
-        return "an archive; unpack it first"
+        return "an archive; name it as an INPUT of its own, or unpack it"
     return f"not an image by its suffix {suffix!r}" if suffix else "a name without suffix"
