@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from plankton_da.demo.bins import draw_pictures, write_bin
 from plankton_da.errors import DataError, OutputError, UsageError
+from plankton_da.manifests.ingest import IngestOptions, build_manifest
 from plankton_da.prediction.export import ExportOptions, Predictions, classipyr
 from plankton_da.prediction.predictions import prediction_rows
 
@@ -71,13 +73,34 @@ _NAMES = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=2
 
 
 @settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    classes=st.lists(_NAMES, min_size=1, max_size=4, unique=True),
+    rois=st.lists(st.integers(1, 6), min_size=1, max_size=6, unique=True),
+)
+def test_the_ingest_of_the_bins_finds_ids_and_labels_again(
+    tmp_path_factory: pytest.TempPathFactory, classes: list[str], rois: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("bins")
+    predictions = predicted(rois, classes)
+    write_bin(folder / "bins", BIN, draw_pictures(6, seed=0))
+    classipyr.write(predictions, folder / "labels", ExportOptions())
+    options = IngestOptions(labels=folder / "labels")
+    built = build_manifest("ifcb", [folder / "bins"], "I", folder / "m.csv", options=options).table
+    labels = dict(zip(built["object_id"], built["label"], strict=True))
+    wanted = dict(zip(predictions.table["object_id"], predictions.table["label"], strict=True))
+    assert {name: label for name, label in labels.items() if label} == wanted
+
+
+@settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     classes=st.lists(_NAMES, min_size=1, max_size=4, unique=True),
     rois=st.lists(st.integers(1, 99_999), min_size=1, max_size=8, unique=True),
 )
-def test_round_trip(
+def test_scores_keep_every_digit(
     tmp_path_factory: pytest.TempPathFactory, classes: list[str], rois: list[int]
 ) -> None:
     predictions = predicted(rois, classes)

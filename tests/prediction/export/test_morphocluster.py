@@ -13,6 +13,7 @@ from PIL import Image
 
 from plankton_da.demo.bins import draw_pictures, write_bin
 from plankton_da.errors import DataError, OutputError, UsageError
+from plankton_da.manifests.ingest import IngestOptions, build_manifest
 from plankton_da.prediction.export import ExportOptions, Predictions, morphocluster
 from plankton_da.prediction.predictions import prediction_rows
 
@@ -75,6 +76,19 @@ def test_every_image_is_there_under_its_id(tmp_path: Path, images: dict[str, str
     assert index["label"].tolist() == predictions.table["label"].tolist()
     assert index["score"].astype(np.float32).tolist() == predictions.table["score"].tolist()
     assert not index["path"].str.contains("..", regex=False).any()
+
+
+def test_the_index_is_a_table_that_can_be_ingested(tmp_path: Path, images: dict[str, str]) -> None:
+    predictions = predicted(tmp_path, images)
+    morphocluster.write(predictions, tmp_path / "out.zip", ExportOptions())
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        archive.extractall(tmp_path / "out")
+    options = IngestOptions(columns={"image": "path"})
+    index = tmp_path / "out" / "index.csv"
+    table = build_manifest("csv", [index], "I", tmp_path / "m.csv", options=options).table
+    assert table["object_id"].tolist() == list(images)
+    assert table["label"].tolist() == predictions.table["label"].tolist()
+    assert table["score"].astype(np.float32).tolist() == predictions.table["score"].tolist()
 
 
 def test_the_same_predictions_make_the_same_bytes(tmp_path: Path, images: dict[str, str]) -> None:
