@@ -34,7 +34,9 @@ def labels_of(table: pd.DataFrame, all_labels: bool, remarks: list[str]) -> pd.S
     taken = found if all_labels else found & (statuses == VALIDATED)
     if (only_number & taken).any():
         count = int((only_number & taken).sum())
-        remarks.append(f"{count} labels are taxon numbers, since the table has no names for them")
+        remarks.append(
+            f"labels that are taxon numbers, since the table has no names for them: {count}"
+        )
     if not taken.all():
         remarks.append(_left_out(labels[found & ~taken].size, statuses[found & ~taken], found))
     unknown = sorted({status for status in statuses[found] if status not in (*STATUSES, "")})

@@ -36,10 +36,13 @@ def image_ids(rows: pd.DataFrame, remarks: list[str]) -> tuple[pd.DataFrame, pd.
     place = place.sort_index()  # of each image among those of its object, from 0
     originals = (rank == ORIGINAL_RANK) & (place > 0)
     if originals.any():
-        remarks.append(
-            f"{int(originals.sum())} images are the originals of vignettes (img_rank "
-            f"{ORIGINAL_RANK}): left out, since those look different"
+        count = int(originals.sum())
+        what = (
+            "1 image is the original of a vignette"
+            if count == 1
+            else (f"{count} images are the originals of vignettes")
         )
+        remarks.append(f"{what} (img_rank {ORIGINAL_RANK}): left out, since it looks different")
         rows, place = rows[~originals].reset_index(drop=True), place[~originals]
     ids = rows["object_id"].to_numpy(dtype=object).copy()
     taken = set(ids)
@@ -53,7 +56,7 @@ def image_ids(rows: pd.DataFrame, remarks: list[str]) -> tuple[pd.DataFrame, pd.
     if len(further):
         count = rows["object_id"].iloc[further].nunique()
         remarks.append(
-            f"{count} objects have several images: each image is a row, of which the first has the "
-            f"object's id and the {len(further)} others ID#2 and so on; count objects by ecotaxa_id"
+            f"objects with several images: {count}; each image is a row, the first has the "
+            f"object's id, the others ({len(further)}) ID#2 and so on; count objects by ecotaxa_id"
         )
     return rows, pd.Series(ids, index=rows.index, dtype=TEXT)

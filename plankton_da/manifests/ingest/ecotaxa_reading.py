@@ -118,8 +118,8 @@ class _Reading:
             lines = ", ".join(map(str, self._short[:_SHOWN]))
             more = ", ..." if len(self._short) > _SHOWN else ""
             remarks.append(
-                f"{self._place}: {len(self._short)} rows end early; the cells that they lack are "
-                f"read as empty (line {lines}{more})"
+                f"{self._place}: rows that end early: {len(self._short)}; the cells that they lack "
+                f"are read as empty (line {lines}{more})"
             )
         doubled = sorted({name for name in names if name and names.count(name) > 1})
         if doubled:

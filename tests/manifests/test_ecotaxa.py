@@ -1,0 +1,473 @@
+"""EcoTaxa bundles and exports as manifests."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+
+from plankton_da.errors import ManifestError, UsageError
+from plankton_da.images.refs import open_image
+from plankton_da.manifests.checks import check_manifest
+from plankton_da.manifests.ingest import IngestOptions, IngestResult, build_manifest
+from plankton_da.manifests.ingest.ecotaxa import build
+from plankton_da.manifests.table import read_manifest
+
+
+def _script() -> ModuleType:
+    path = Path(__file__).with_name("draw_ecotaxa.py")
+    spec = importlib.util.spec_from_file_location("draw_ecotaxa", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+draw = _script()
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """``write("zooscan")`` draws an archive of that name."""
+    return lambda name: draw.write(name, tmp_path)
+
+
+def built(*inputs: Path, out: Path | None = None, **options: bool) -> IngestResult:
+    out = out or inputs[0].parent / "m.csv"
+    return build(inputs, "CAM", out, IngestOptions(**options))  # type: ignore[arg-type]
+
+
+def reasons(result: IngestResult, below: Path) -> dict[str, str]:
+    """Place relative to a folder -> why; a later one of the same place replaces an earlier."""
+    return {os.path.relpath(place, below): why for place, why in result.failed}
+
+
+def write_bundle(folder: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Path:
+    """A folder with one table; every image that a row names is drawn."""
+    folder.mkdir(exist_ok=True)
+    (folder / "ecotaxa_x.tsv").write_bytes(draw.table(columns, rows))
+    for row in rows:
+        (folder / row[list(columns).index("img_file_name")]).write_bytes(draw.picture())
+    return folder
+
+
+# --- bundles and exports ---------------------------------------------------------------------
+
+
+def test_a_bundle_with_two_tables_is_read_in_its_zip(write: Write, tmp_path: Path) -> None:
+    result = built(write("flatbed") / "flatbed.zip", out=tmp_path / "m.csv")
+    table = result.table
+    assert table["object_id"].tolist() == [
+        *(f"tow1_{n}" for n in range(5)),
+        *(f"tow2_{n}" for n in range(3)),
+    ]
+    assert table["image"].iloc[0] == "flatbed/flatbed.zip!tow1/tow1_0.jpg"
+    assert table["label"].tolist()[:5] == ["detritus", "egg<other", "detritus", "", ""]
+    assert table["group"].unique().tolist() == ["tow1", "tow2"]
+    assert table["pixel_size_um"].unique().tolist() == ["10.6"]
+    assert table["object_time"].unique().tolist() == ["420"]  # as it stands: 04:20:00
+    assert result.failed == []
+    assert result.hidden == 1  # the lock file of an office program
+    assert sorted(p.name for p in (tmp_path / "flatbed").iterdir()) == ["flatbed.zip"]
+
+
+def test_what_is_carried_is_what_the_table_says(write: Write) -> None:
+    table = built(write("flatbed") / "flatbed.zip").table
+    row = table.iloc[1]
+    carried = ["object_id", "acq_id", "process_id", "sample_id", "object_annotation_category_id"]
+    assert row[carried].tolist() == ["tow1_1", "a_tow1", "p_tow1", "tow1", "85078"]
+    assert row["object_annotation_category"] == "egg<other"
+    assert row["object_annotation_status"] == "validated"
+    assert row["img_file_name"] == "tow1_1.jpg"
+
+
+def test_only_validated_is_a_label_unless_asked(write: Write) -> None:
+    folder = write("zooscan")
+    validated = built(folder)
+    every = built(folder, all_labels=True)
+    none = built(folder, labelled=False)
+    labels = validated.table["label"].tolist()
+    assert labels == ["fiber<detritus", "", ""] * 4
+    assert every.table["label"].tolist() == ["fiber<detritus"] * 12
+    assert "label" not in none.table.columns
+    assert any("4 predicted, 4 dubious; see --all-labels" in r for r in validated.remarks)
+    assert not any("--all-labels" in remark for remark in every.remarks + none.remarks)
+
+
+def test_an_export_without_type_row_keeps_every_image_of_an_object(write: Write) -> None:
+    result = built(write("doi"))
+    table = result.table
+    assert table["object_id"].tolist() == ["one", "one#2", "two"]
+    assert table["ecotaxa_id"].tolist() == ["one", "one", "two"]
+    assert table["image"].iloc[1] == "doi/images/egg_other/13_1.jpg"
+    assert table["object_annotation_hierarchy"].iloc[2] == "living>Copepoda>Oithona"
+    assert result.failed == []
+
+
+def test_the_first_rank_has_the_objects_id_wherever_it_stands(tmp_path: Path) -> None:
+    columns = ["img_file_name", "object_id", "img_rank"]
+    rows = [["b.png", "x", "2"], ["a.png", "x", "0"], ["c.png", "x", ""], ["d.png", "x#2", "0"]]
+    table = built(write_bundle(tmp_path / "in", columns, rows)).table
+    assert table["object_id"].tolist() == ["x#3", "x", "x#4", "x#2"]
+    assert table["ecotaxa_id"].tolist() == ["x", "x", "x", "x#2"]
+    assert table["group"].tolist() == ["x", "x", "x", ""]  # never in two splits
+
+
+def test_the_original_of_a_vignette_is_left_out(tmp_path: Path) -> None:
+    columns = ["img_file_name", "object_id", "img_rank"]
+    rows = [["v.png", "x", "1"], ["o.png", "x", "100"], ["p.png", "y", "100"]]
+    result = built(write_bundle(tmp_path / "in", columns, rows))
+    assert result.table["img_file_name"].tolist() == ["v.png", "p.png"]
+    assert any(remark.startswith("1 image is the original") for remark in result.remarks)
+
+
+@pytest.mark.parametrize(
+    ("name", "archive", "start"),
+    [
+        ("uvp6", "b_da_19_Images.zip", "b_da_19_Images.zip!sub1/"),
+        ("uvp6_nested", "all.zip", "all.zip!b_da_19_Images.zip!sub1/"),
+    ],
+)
+def test_uvp6_latin1_in_sub_folders_of_nested_zips(
+    write: Write, tmp_path: Path, name: str, archive: str, start: str
+) -> None:
+    folder = write(name)
+    result = built(folder / archive, out=folder / "m.csv")
+    table = result.table
+    assert len(table) == 5
+    assert table["image"].iloc[0].startswith(start)
+    assert table["object_lat"].unique().tolist() == ["43°0 0"]
+    assert table["pixel_size_um"].unique().tolist() == ["73"]
+    assert result.failed == []
+    for ref in table["image"]:
+        open_image(ref, folder)
+    assert built(folder, out=folder / "m.csv").table.equals(table)  # the folder leads to the zip
+
+
+def test_damaged_images_cost_their_rows(write: Write) -> None:
+    folder = write("loki")
+    result = built(folder)
+    assert result.table["img_file_name"].tolist() == ["20200108 080720  764  000001 0702 1167.png"]
+    assert result.table["group"].tolist() == ["loki10001.02"]  # no sample: the acquisition
+    found = reasons(result, folder)
+    assert found["ecotaxa.PS122.txt:6: gone.png"] == "no such image beside the table"
+    assert found["ecotaxa.PS122.txt:4"].startswith("truncated: ")
+    assert found["ecotaxa.PS122.txt:5"].startswith("not_an_image: ")
+
+
+def test_the_footer_is_said_with_the_way_out(write: Write) -> None:
+    with_footer = [r for r in built(write("zooscan")).remarks if "scale bar" in r]
+    without = [r for r in built(write("flatbed")).remarks if "scale bar" in r]
+    assert len(with_footer) == 1
+    assert "12 of 12 images" in with_footer[0]
+    assert "crop: {bottom: 31}" in with_footer[0]
+    assert without == []
+
+
+# --- faults ----------------------------------------------------------------------------------
+
+FAULTS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "carriage_returns": (["good"], {}),
+    "short_row": (["good"], {}),
+    "long_row": (["good", "second"], {":4": "the row has 5 cells, but the table 4 columns"}),
+    "two_of_four": (["good", "x"], {":5": "the row has 1 cells, but the table 4 columns"}),
+    "twice": (["good"], {":4": "object_id and img_file_name are those of "}),
+    "bad_status": (["good"], {}),
+    "no_id": (["good"], {":3": "object_id is empty"}),
+    "no_image": (
+        ["good"],
+        {":3: gone.png": "no such image beside the table", ":4": "img_file_name is empty"},
+    ),
+    "open_quote": (["good"], {":3": "a quotation mark is not closed"}),
+    "utf16": (["Müll"], {}),
+    "latin1": (["Müll"], {}),
+    "utf8": (["Müll"], {}),
+}
+"""name -> ids of the rows that are read, and what is said of the others"""
+
+UNREADABLE = {
+    "header_only": "has a header but no rows",
+    "empty": "is empty",
+    "no_columns": "line 1: no column img_file_name and no column object_id",
+    "damaged_utf16": "is not the utf-16 that it begins as",
+    "binary": "no column img_file_name",
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_faulty_row_is_named_and_the_rest_is_read(write: Write, name: str) -> None:
+    ids, expected = FAULTS[name]
+    file = write("faulty") / name / f"ecotaxa_{name}.tsv"
+    result = built(file)
+    assert result.table["object_id"].tolist() == ids
+    assert {place.removeprefix(str(file)) for place, _ in result.failed} == set(expected)
+    for place, why in result.failed:
+        assert why.startswith(expected[place.removeprefix(str(file))])
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_table_that_is_none_is_named_with_the_reason(write: Write, name: str) -> None:
+    file = write("faulty") / name / f"ecotaxa_{name}.tsv"
+    with pytest.raises(ManifestError) as caught:
+        built(file)
+    assert f"{file}: " in str(caught.value)
+    assert UNREADABLE[name] in str(caught.value)
+
+
+def test_one_bad_table_does_not_cost_the_others(write: Write, tmp_path: Path) -> None:
+    result = built(write("faulty"))
+    assert {"good", "second", "x", "Müll"} == set(result.table["object_id"])
+    unreadable = {place for place, _ in result.failed if place.endswith(".tsv")}
+    assert {Path(place).parent.name for place in unreadable} == set(UNREADABLE)
+
+
+def test_what_was_read_of_a_short_row_and_a_bad_status_is_said(write: Write) -> None:
+    folder = write("faulty")
+    (short,) = [r for r in built(folder / "short_row").remarks if "end early" in r]
+    assert short.endswith("(line 3)")
+    status = built(folder / "bad_status", all_labels=True)
+    assert status.table["object_annotation_status"].tolist() == ["predit"]
+
+
+def test_a_status_that_is_none_is_no_label_and_said(tmp_path: Path) -> None:
+    columns = [
+        "img_file_name",
+        "object_id",
+        "object_annotation_status",
+        "object_annotation_category",
+    ]
+    rows = [
+        ["a.png", "a", "predit", "egg"],
+        ["b.png", "b", "Validated", "egg"],
+        ["c.png", "c", "", "egg"],
+    ]
+    result = built(write_bundle(tmp_path / "in", columns, rows))
+    assert result.table["label"].tolist() == ["", "egg", ""]
+    assert any("found 'predit'" in remark for remark in result.remarks)
+    assert any("1 predit, 1 no status" in remark for remark in result.remarks)
+
+
+def test_a_taxon_number_without_name_is_the_label(tmp_path: Path) -> None:
+    columns = [
+        "img_file_name",
+        "object_id",
+        "object_annotation_status",
+        "object_annotation_category_id",
+    ]
+    result = built(write_bundle(tmp_path / "in", columns, [["a.png", "a", "validated", "84963"]]))
+    assert result.table["label"].tolist() == ["84963"]
+    assert any("taxon number" in remark for remark in result.remarks)
+
+
+def test_a_columns_name_that_is_a_manifests_is_renamed(tmp_path: Path) -> None:
+    columns = ["img_file_name", "object_id", "label", "split", "NoUnderscore"]
+    result = built(write_bundle(tmp_path / "in", columns, [["a.png", "a", "mine", "no", "z"]]))
+    row = result.table.iloc[0]
+    assert row[["label", "table_label", "table_split", "nounderscore"]].tolist() == [
+        "",
+        "mine",
+        "no",
+        "z",
+    ]
+    assert any("table_label, table_split" in remark for remark in result.remarks)
+
+
+def test_windows_paths_and_blanks_around_names(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a 100%.png").write_bytes(draw.picture())
+    columns = [" IMG_file_name ", "Object_ID"]
+    (folder / "ecotaxa_x.tsv").write_bytes(draw.table(columns, [[" sub\\a 100%.png ", "a"]]))
+    table = built(folder).table
+    assert table["image"].tolist() == ["in/sub/a 100%25.png"]
+    open_image(table["image"].iloc[0], tmp_path)
+
+
+def test_tables_are_found_by_their_header_too_and_others_passed_over(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "in", ["object_id", "img_file_name"], [["x", "a.png"]])
+    (folder / "ecotaxa_x.tsv").rename(folder / "my_table.TXT")
+    (folder / "notes.txt").write_text("object_id is what we call it\n")
+    (folder / ".ecotaxa_hidden.tsv").write_text("")
+    os.mkfifo(folder / "ecotaxa_pipe.tsv")
+    (folder / "self").symlink_to("self")
+    (folder / "again").symlink_to(".")
+    result = built(folder)
+    assert result.table["object_id"].tolist() == ["x"]
+    assert result.failed == []
+    assert result.hidden == 1
+
+
+def test_the_same_input_twice_is_read_once(write: Write) -> None:
+    folder = write("doi")
+    result = built(folder, folder / "ecotaxa_export_1_20210530_1122.tsv")
+    assert len(result.table) == 3
+    assert result.failed == []
+
+
+def test_nothing_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file or folder"):
+        built(tmp_path / "nowhere")
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ManifestError, match="no EcoTaxa table found"):
+        built(tmp_path / "in")
+    (tmp_path / "in" / "broken.zip").write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(ManifestError, match=r"broken\.zip: the archive cannot be read"):
+        built(tmp_path / "in")
+
+
+def test_the_manifest_is_one(write: Write, tmp_path: Path) -> None:
+    build_manifest("ecotaxa", [write("flatbed"), write("doi")], "CAM", tmp_path / "m.csv")
+    report = check_manifest(tmp_path / "m.csv", open_images=True, workers=1)
+    assert report.ok
+    assert len(read_manifest(tmp_path / "m.csv").table) == 11
+
+
+# --- real files ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def real(shared_data: Path) -> Path:
+    return shared_data / "formats" / "ecotaxa"
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns", "pixel_um", "hidden"),
+    [
+        ("epson/import_test.zip", 8, 89, "10.6", 1),
+        ("export_doi", 12, 93, "10.6", 0),
+        ("uvp6/b_da_19_Images.zip", 15, 121, "73", 0),
+        ("uvp6/UVP6_example.zip", 15, 121, "73", 0),
+        ("zooscan/export_13539_20240728_0803.zip", 437, 160, "10.6", 0),
+    ],
+)
+def test_real_archives(
+    real: Path, tmp_path: Path, name: str, rows: int, columns: int, pixel_um: str, hidden: int
+) -> None:
+    result = built(real / name, out=tmp_path / "m.csv")
+    table = result.table
+    assert len(table) == rows
+    added = {"image", "instrument", "label", "group", "pixel_size_um", "ecotaxa_id"}
+    assert len(set(table.columns) - added) == columns
+    assert table["pixel_size_um"].unique().tolist() == [pixel_um]
+    assert result.failed == []
+    assert result.hidden == hidden
+    assert table["object_id"].is_unique
+
+
+def test_real_zooscan_export(real: Path, tmp_path: Path) -> None:
+    name = real / "zooscan" / "export_13539_20240728_0803.zip"
+    result = built(name, out=tmp_path / "m.csv")
+    counts = result.table["object_annotation_status"].value_counts().to_dict()
+    assert counts == {"validated": 308, "predicted": 69, "dubious": 60}
+    assert (result.table["label"] != "").sum() == 308
+    every = built(name, out=tmp_path / "m.csv", all_labels=True).table["label"]
+    assert every.nunique() == 14
+    assert every.value_counts().to_dict()["fiber<detritus"] == 166
+    assert every.value_counts().to_dict()["artefact"] == 126
+    assert any("256 of 256 images" in remark and "31" in remark for remark in result.remarks)
+    assert open_image(result.table["image"].iloc[0], tmp_path).size == (114, 406)
+
+
+def test_real_doi_export_has_an_object_with_two_images(real: Path, tmp_path: Path) -> None:
+    table = built(real / "export_doi", out=tmp_path / "m.csv").table
+    two = table[table["ecotaxa_id"] == "m106_mn01_n3_sml_1111"]
+    assert two["object_id"].tolist() == ["m106_mn01_n3_sml_1111", "m106_mn01_n3_sml_1111#2"]
+    assert [Path(ref).name for ref in two["image"]] == ["13_0.jpg", "13_1.jpg"]
+    assert {Path(ref).parent.name for ref in two["image"]} == {"egg_other"}
+    assert set(two["object_annotation_category"]) == {"egg<other"}
+
+
+def test_real_loki_images_are_all_damaged(real: Path, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError) as caught:
+        built(real / "loki", out=tmp_path / "m.csv")
+    message = str(caught.value)
+    assert [f"ecotaxa.PS122.txt:{line}" in message for line in (3, 4, 5, 6)] == [True] * 4
+    assert message.count("no such image") == 1
+
+
+def test_real_issues_each_cost_what_they_must(real: Path, tmp_path: Path) -> None:
+    result = built(real / "issues", out=tmp_path / "m.csv")
+    found = reasons(result, real / "issues")
+    assert len(result.table) == 5
+    twin = "duplicate_in_tsv/m106_mn01_n3_sml/ecotaxa_m106_mn01_n3_sml_pls.tsv"
+    assert sorted(found) == sorted(
+        [
+            *(f"ambiguous_category/ecotaxa.tsv:{at + 2}: {at}.jpg" for at in (2, 3, 4, 5, 6)),
+            f"{twin}:3",  # the object of classif_without_state
+            f"{twin}:4",
+            "empty_tsv/ecotaxa_m106_mn01_n365_sml.tsv",
+            "empty_tsv2/ecotaxa_m106_mn01_n365_sml.tsv",
+            "extra_data_without_header/ecotaxa_m106_mn04_n1_sml.tsv:3",
+            "tsv_issues/ecotaxa_m106_mn01_n3_sml.tsv:6: m106_mn01_n3_sml_1081.jpg2",
+            "tsv_issues/ecotaxa_m106_mn01_n3_sml.tsv:7",
+            "tsv_issues/ecotaxa_m106_mn01_n3_sml.tsv:8",
+        ]
+    )
+    empty = found["empty_tsv2/ecotaxa_m106_mn01_n365_sml.tsv"]
+    header = found["empty_tsv/ecotaxa_m106_mn01_n365_sml.tsv"]
+    assert (empty, header) == ("is empty", "has a header but no rows")
+    assert result.table["label"].tolist().count("part (Annelida)") == 1
+    alone = built(real / "issues" / "duplicate_in_tsv", out=tmp_path / "m.csv")
+    assert alone.table["label"].tolist() == ["small<egg"]
+    assert len(alone.failed) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns"),
+    [
+        ("minimum/ecotaxa_table_minimum.tsv", 3, 2),
+        ("uvp5/ecotaxa_table_with_classification.tsv", 9, 86),
+        ("zooscan/ecotaxa_13892_13563.tsv", 1, 154),
+        ("zooscan/ecotaxa_table_without_classification.tsv", 7, 152),
+        ("ifcb/example_table_ifcb.tsv", 2, 282),
+        ("loki/ecotaxa.PS122.txt", 4, 54),
+    ],
+)
+def test_real_tables_with_images_drawn_beside_them(
+    real: Path, tmp_path: Path, name: str, rows: int, columns: int
+) -> None:
+    copy = tmp_path / "in" / Path(name).name
+    copy.parent.mkdir()
+    copy.write_bytes((real / name).read_bytes())
+    with pytest.raises(ManifestError) as caught:
+        built(copy)
+    named = [line.split(": ")[1] for line in str(caught.value).splitlines()[1:]]
+    assert len(named) == rows
+    for image in named:
+        (copy.parent / image).write_bytes(draw.picture())
+    result = built(copy)
+    added = {"image", "instrument", "label", "group", "pixel_size_um", "ecotaxa_id"}
+    assert (len(result.table), len(set(result.table.columns) - added)) == (rows, columns)
+    assert result.failed == []
+    _check_facts(Path(name).name, result.table)
+
+
+def _check_facts(name: str, table: pd.DataFrame) -> None:
+    facts: dict[str, dict[str, list[str]]] = {
+        "ecotaxa_table_with_classification.tsv": {
+            "pixel_size_um": ["118"],
+            "object_time": ["90239"],
+            "acq_pixel": ["nan"],
+        },
+        "ecotaxa_13892_13563.tsv": {"object_time": ["08:28:00.000"], "pixel_size_um": ["10.6"]},
+        "ecotaxa_table_without_classification.tsv": {
+            "process_particle_pixel_size_µm": ["0.0106"],
+            "pixel_size_um": ["10.6"],
+            "object_lat_end": ["NaN"],
+        },
+        "example_table_ifcb.tsv": {"acq_id": [""], "pixel_size_um": ["0.294118"]},
+        "ecotaxa.PS122.txt": {"acq_id": ["loki10001.02"], "group": ["loki10001.02"]},
+    }
+    for column, values in facts.get(name, {}).items():
+        assert table[column].unique().tolist() == values, column
+    if name == "ecotaxa_table_without_classification.tsv":
+        several = table[table["ecotaxa_id"] == "bongo_3_180_20150711_d2_1_1"]
+        assert several["img_rank"].tolist()[:2] == ["0", "1"]
+        assert several["object_id"].iloc[0] == "bongo_3_180_20150711_d2_1_1"
