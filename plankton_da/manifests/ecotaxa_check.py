@@ -113,8 +113,8 @@ def _check_table(
         with table.place.open(table.name) as stream:
             marked = stream.read(len(UTF8_BOM)) == UTF8_BOM
             encoding = "utf-8-sig" if marked else FALLBACK_ENCODING
-        with table.place.open(table.name) as stream:
-            rows = rows_of(text_of(stream, encoding))
+        with table.place.open(table.name) as stream, text_of(stream, encoding) as text:
+            rows = rows_of(text)
             header = header_of(rows, found, free, update_only=rules.update_only)
             if header is None:
                 return 0
