@@ -25,6 +25,10 @@ from plankton_da.config_section import FilledString, Polarity, Section
 from plankton_da.config_section import Paths as Paths
 
 
+SMOOTHED_METHODS = ("dann", "cdan", "mcc", "pada")
+"""methods for which ``optimizer.sdat`` is defined"""
+
+
 class CropConfig(Section):
     """Pixels to cut off each side before anything else (scale bars, frames)."""
 
@@ -122,6 +126,9 @@ class SGDConfig(Section):
     """L2 penalty"""
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """Nesterov momentum"""
+    sdat: PositiveFloat | None = None
+    """rho of smooth adversarial training (Rangwani et al., ICML 2022), such as 0.02: seek weights
+    around which the task loss is flat; a step then costs twice as much; null: off"""
 
 
 class AdamWConfig(Section):
@@ -135,6 +142,9 @@ class AdamWConfig(Section):
     """the backbone's learning rate as a share of lr"""
     weight_decay: NonNegativeFloat = 0.05
     """decoupled weight decay"""
+    sdat: PositiveFloat | None = None
+    """rho of smooth adversarial training (Rangwani et al., ICML 2022), such as 0.02: seek weights
+    around which the task loss is flat; a step then costs twice as much; null: off"""
 
 
 def _default_sgd(value: object) -> object:
@@ -214,6 +224,11 @@ class Config(Section):
             raise ValueError(
                 f"method adabn keeps statistics per instrument, but model.batch_norm is "
                 f"{self.model.batch_norm}; set model.batch_norm: per_domain (or auto)"
+            )
+        if self.optimizer.sdat is not None and self.method.name not in SMOOTHED_METHODS:
+            raise ValueError(
+                f"optimizer.sdat is for the methods {', '.join(SMOOTHED_METHODS)}; method is "
+                f"{self.method.name}; set optimizer.sdat: null"
             )
         if self.training.select_by == "audit" and self.data.audit is None:
             raise ValueError("training.select_by: audit needs data.audit, which is null")

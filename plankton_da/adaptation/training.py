@@ -22,6 +22,7 @@ from plankton_da.adaptation.checkpoints import (
 )
 from plankton_da.adaptation.device import mixed_precision, settle_device
 from plankton_da.adaptation.diagnosis import diagnose
+from plankton_da.adaptation.gradients import compute_gradients
 from plankton_da.adaptation.interruption import Interruption
 from plankton_da.adaptation.methods import Method
 from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
@@ -169,10 +170,14 @@ def _run_steps(
             batch = host_batch.to(device)
             fraction = (done - 1) / steps
             set_learning_rate(optimizer, fraction)
-            with autocast:
-                output = method(batch, torch.tensor(fraction, device=device))
             optimizer.zero_grad(set_to_none=True)
-            output.loss.backward()
+            output = compute_gradients(
+                method,
+                batch,
+                torch.tensor(fraction, device=device),
+                sdat=config.optimizer.sdat,
+                autocast=autocast,
+            )
             optimizer.step()
 
             meter.add({"loss": output.loss.detach(), **output.scalars})

@@ -26,6 +26,8 @@ class StepOutput:
     """(M, K), detached"""
     scalars: dict[str, Tensor]
     """name -> () detached; logged as ``train/<name>``"""
+    task_loss: Tensor | None = None
+    """() ``loss`` without its adversarial part, where it has one"""
 
 
 class Method(nn.Module):
@@ -70,10 +72,12 @@ class Method(nn.Module):
         logits = self.network(batch.few_images)  # (F, K)
         self.network.use_domain("mid")
         few_loss = self.classification_loss(logits, batch.few_labels)
+        weighted = self.few_labels_weight * few_loss
         return StepOutput(
-            output.loss + self.few_labels_weight * few_loss,
+            output.loss + weighted,
             output.mid_logits,
             {**output.scalars, "few_labels_loss": few_loss.detach()},
+            None if output.task_loss is None else output.task_loss + weighted,
         )
 
     def step(self, batch: UdaBatch, progress: Tensor) -> StepOutput:

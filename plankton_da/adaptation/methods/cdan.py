@@ -56,7 +56,7 @@ class CDAN(Method):
             else torch.ones_like(domain_logits)
         )
         domain_loss = weighted_domain_bce(domain_logits, weights, len(mid_features))
-        loss = classification_loss + self.config.adversarial_weight * domain_loss
+        task_loss = classification_loss
         scalars = {
             "classification_loss": classification_loss.detach(),
             "domain_loss": domain_loss.detach(),
@@ -67,9 +67,10 @@ class CDAN(Method):
         }
         if self.config.mcc_weight:
             confusion_loss = class_confusion(target_logits, self.config.mcc_temperature)
-            loss = loss + self.config.mcc_weight * confusion_loss
+            task_loss = task_loss + self.config.mcc_weight * confusion_loss
             scalars["confusion_loss"] = confusion_loss.detach()
-        return StepOutput(loss, mid_logits.detach(), scalars)
+        loss = task_loss + self.config.adversarial_weight * domain_loss
+        return StepOutput(loss, mid_logits.detach(), scalars, task_loss)
 
 
 class Conditioning(nn.Module):

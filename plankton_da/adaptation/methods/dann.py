@@ -50,6 +50,7 @@ class DANN(Method):
                 "domain_accuracy": domain_accuracy(mid_domain, target_domain),
                 "lambda2": strength.detach(),
             },
+            classification_loss,
         )
 
 
