@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from plankton_da.errors import UsageError, suggest
-from plankton_da.manifests.ingest import csv_table, ecotaxa, flowcam, folders
+from plankton_da.manifests.ingest import csv_table, ecotaxa, flowcam, folders, ifcb
 from plankton_da.manifests.ingest.options import FLAGS, IngestOptions, refuse_unknown
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.table import refuse_existing, write_manifest
@@ -37,6 +37,7 @@ class Ingest(Protocol):
 
 INGESTS: dict[str, Ingest] = {
     "folders": folders,
+    "ifcb": ifcb,
     "flowcam": flowcam,
     "csv": csv_table,
     "ecotaxa": ecotaxa,
