@@ -18,6 +18,7 @@ from plankton_da.cli.demo import demo
 from plankton_da.cli.evaluate import evaluate
 from plankton_da.cli.export import export
 from plankton_da.cli.manifest import manifest_app
+from plankton_da.cli.merge import merge
 from plankton_da.cli.registry import promote, register
 from plankton_da.cli.taxonomy import taxonomy_app
 from plankton_da.cli.train import init, list_known, train
@@ -41,6 +42,7 @@ app.command()(init)
 app.command()(train)
 app.command()(evaluate)
 app.command()(classify)
+app.command()(merge)
 app.add_typer(audit_app, name="audit")
 app.command()(export)
 app.command()(register)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import re
 import stat
 from functools import lru_cache
@@ -30,6 +31,7 @@ __all__ = [
     "encode_name",
     "file_of",
     "open_image",
+    "rebase",
     "ref_of",
 ]
 
@@ -120,6 +122,28 @@ def file_of(ref: str, root: Path) -> Place:
     if (part or len(names) > 1 or names[0] != ref) and not _exists(path) and _exists(root / ref):
         return Place(root / ref)
     return Place(path, tuple(names[1:]), part)
+
+
+def rebase(ref: str, root: Path, folder: Path) -> tuple[str, str]:
+    """A ref that is relative to ``root`` made relative to ``folder``, and its file's path.
+
+    Both folders must be real: absolute and without symbolic links.
+    """
+    base = _base(root, folder)
+    if os.path.isabs(ref) or any(mark in ref for mark in "%!#\\"):
+        path, members, part = file_of(ref, root)
+        inside = "".join(f"!{encode_name(member)}" for member in members)
+        inside += f"#{part}" if part else ""
+        return ref_of(path, folder) + inside, str(path)
+    return (
+        posixpath.normpath(f"{base}/{ref}") if base != "." else ref,
+        os.path.join(root, ref),
+    )
+
+
+@lru_cache(maxsize=64)
+def _base(root: Path, folder: Path) -> str:
+    return ref_of(root, folder)
 
 
 def _exists(path: Path) -> bool:

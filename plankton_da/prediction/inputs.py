@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from plankton_da.errors import DataError, ImageError
-from plankton_da.images.refs import encode_name, file_of, ref_of
+from plankton_da.images.refs import rebase, ref_of
 from plankton_da.prediction.found import Found, found_file
 from plankton_da.prediction.shards import Shard
 from plankton_da.prediction.sources import Source, open_sources
@@ -224,13 +222,12 @@ class Inputs:
 
     def _manifest_rows(self, manifest: Manifest, number: int) -> Iterator[_Listed]:
         root = manifest.root.resolve()
-        base = ref_of(root, self.folder)
         table = manifest.table
         for start in range(0, len(table), _ROWS_AT_ONCE):
             part = table.iloc[start : start + _ROWS_AT_ONCE]
             rows = zip(part["object_id"], part["image"], part["instrument"], strict=True)
             for row, (object_id, image, instrument) in enumerate(rows, start):
-                ref, path = _rebase(image, base, root, self.folder)
+                ref, path = rebase(image, root, self.folder)
                 if self._override:
                     instrument = self._instrument
                 yield _Listed(found_file(path, ref, object_id), instrument, number, row)
@@ -241,19 +238,3 @@ def _device(path: Path) -> int | None:
         return path.stat().st_dev
     except OSError:
         return None
-
-
-def _rebase(ref: str, base: str, root: Path, folder: Path) -> tuple[str, str]:
-    """A manifest's ref relative to ``folder``, and the path of the file that holds the image.
-
-    ``base`` is ``root``, the manifest's folder, relative to ``folder``.
-    """
-    if os.path.isabs(ref) or any(mark in ref for mark in "%!#\\"):
-        path, members, part = file_of(ref, root)
-        inside = "".join(f"!{encode_name(member)}" for member in members)
-        inside += f"#{part}" if part else ""
-        return ref_of(path, folder) + inside, str(path)
-    return (
-        posixpath.normpath(f"{base}/{ref}") if base != "." else ref,
-        os.path.join(root, ref),
-    )

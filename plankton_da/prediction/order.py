@@ -119,4 +119,4 @@ class Order:
             for name in self._carried:
                 values = self._inputs.carried_values(name, sources[part], rows[part])
                 table = table.append_column(name, pa.array(values, pa.string()))
-            yield table
+            yield table.combine_chunks()  # the bytes of a Parquet file must not tell the parts
