@@ -49,10 +49,15 @@ def match_names(
     known = _Known(classes, Counter(name.lineage[-1] for name in labels if name.lineage))
     matches = [known.match(label) for label in labels]
     open_rows = [row for row, match in enumerate(matches) if match is None]
-    scores = likeness([labels[row].own for row in open_rows], [name.own for name in classes])
+    scores = likeness([_spelt(labels[row]) for row in open_rows], [_spelt(n) for n in classes])
     for row, found in zip(open_rows, scores, strict=True):
         matches[row] = _near(found, classes, near)
     return matches
+
+
+def _spelt(name: Name) -> str:
+    """What is compared by its spelling: ``egg<Copepoda`` whole, for an egg alone says little."""
+    return name.text if "<" in name.text else name.own
 
 
 class _Known:

@@ -40,8 +40,9 @@ class Name:
 
     @property
     def own(self) -> str:
-        """The name without its ancestors, as it stands: the end of ``living>Copepoda``."""
-        return self.text.rpartition(">")[2].strip() or self.text
+        """The name without its ancestors: ``egg`` of ``living>Copepoda>egg``, ``egg<Copepoda``."""
+        plain = self.text.rpartition(">")[2] if ">" in self.text else self.text.partition("<")[0]
+        return plain.strip() or self.text
 
 
 def fold(text: str) -> str:

@@ -18,6 +18,7 @@ from plankton_da.manifests.table import refuse_existing, write_manifest
 from plankton_da.manifests.taxonomy import CHECK
 
 COLUMNS = ("label", "class", CHECK, "how", "score", "others", "mid_rows", "target_rows")
+_NUMBERS = ("score", "mid_rows", "target_rows")
 _OTHERS = 5  # named beside the best
 
 
@@ -58,7 +59,10 @@ class Suggestion:
                 "mid": self.alone["label"].tolist(),
                 "target": self.never_met["label"].tolist(),
             },
-            "rows": self.table.to_dict(orient="records"),
+            "rows": [
+                {name: int(v or 0) if name in _NUMBERS else v for name, v in row.items()}
+                for row in self.table.to_dict(orient="records")
+            ],
         }
 
 

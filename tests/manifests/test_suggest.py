@@ -43,6 +43,10 @@ def test_a_sure_map_can_be_used_at_once_and_serves_both_cameras(tmp_path: Path) 
     by_label = suggestion.table.set_index("label")
     assert by_label.loc["Copepod", ["how", "score", "mid_rows"]].tolist() == ["folded", "100", "2"]
     assert by_label.loc["Dot", ["how", "target_rows"]].tolist() == ["target", "1"]
+    document = json.loads(json.dumps(suggestion.as_json()))
+    assert document["without_partner"] == {"mid": ["rare"], "target": ["Dot"]}
+    assert document["rows"][1]["score"] == 100
+    assert document["rows"][1]["mid_rows"] == 2
 
 
 def test_guesses_are_refused_until_the_cell_is_emptied(tmp_path: Path) -> None:
