@@ -25,6 +25,7 @@ from plankton_da.manifests.presence import missing_images
 from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems, problem_lines
 from plankton_da.manifests.reading import RawTable, read_table
 from plankton_da.manifests.rules import problems_at, value_problems
+from plankton_da.manifests.scale_bars import scale_bar_remarks
 from plankton_da.manifests.table import fingerprint_of
 from plankton_da.manifests.taxonomy import apply_taxonomy, read_taxonomy, unmapped
 from plankton_da.manifests.taxonomy_use import TaxonomyUse, count_use, use_of
@@ -45,7 +46,8 @@ class CheckReport:
 
     ``problems`` holds at most 1000 of each code; ``totals`` counts them all by code. ``counts`` has
     the columns instrument, split, label, n. ``fingerprint`` is '' where the file has no table.
-    ``mapped`` says what the taxonomy does, as ``TaxonomyUse.counts``; None without one.
+    ``mapped`` says what the taxonomy does, as ``TaxonomyUse.counts``; None without one. ``remarks``
+    are sentences about what is allowed but likely not meant.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class CheckReport:
     totals: dict[str, int]
     counts: pd.DataFrame
     mapped: pd.DataFrame | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -71,6 +74,7 @@ class CheckReport:
             "totals": self.totals,
             "problems": [asdict(problem) for problem in self.problems],
             "counts": self.counts.to_dict(orient="records"),
+            "remarks": list(self.remarks),
         }
 
 
@@ -131,7 +135,7 @@ def check_manifest(
     path
         CSV or Parquet
     open_images
-        also decode every image
+        also decode every image, and look for burnt-in scale bars
     taxonomy
         label map; labels are then checked and counted as classes, rows that it drops are not
     workers
@@ -156,8 +160,11 @@ def check_manifest(
         problems.extend(_unknown_labels(path, raw, classes))
         table = _mapped(table, classes)
     problems.extend(_label_problems(path, raw, table))
+    remarks: list[str] = []
     if "image" in table.columns:
         problems.extend(_image_problems(path, raw, open_images, workers, progress))
+        if open_images:
+            remarks = scale_bar_remarks(raw.table, path.absolute().parent)
     return CheckReport(
         path=path,
         rows=len(raw.table),
@@ -166,6 +173,7 @@ def check_manifest(
         totals=problems.totals,
         counts=count_rows(table),
         mapped=mapped,
+        remarks=tuple(remarks),
     )
 
 

@@ -50,6 +50,7 @@ def check_summary(reports: CheckReports) -> str:
         verdict = "no problems" if report.ok else f"{count} problem(s)"
         head = f"{printable(str(report.path))}: {report.rows} rows, {verdict}"
         parts.append(f"{head}\n{counts_table(report.counts)}" if report.rows else head)
+        parts.extend(map(printable, report.remarks))
     if reports.taxonomy is not None:
         parts.append("\n".join(use_lines(reports.taxonomy)))
     return "\n\n".join(parts)

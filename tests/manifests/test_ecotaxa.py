@@ -166,7 +166,7 @@ def test_the_footer_is_said_with_the_way_out(write: Write) -> None:
     with_footer = [r for r in built(write("zooscan")).remarks if "scale bar" in r]
     without = [r for r in built(write("flatbed")).remarks if "scale bar" in r]
     assert len(with_footer) == 1
-    assert "12 of 12 images" in with_footer[0]
+    assert "12 of 12 images that were looked at" in with_footer[0]
     assert "crop: {bottom: 31}" in with_footer[0]
     assert without == []
 
@@ -371,7 +371,7 @@ def test_real_zooscan_export(real: Path, tmp_path: Path) -> None:
     assert every.nunique() == 14
     assert every.value_counts().to_dict()["fiber<detritus"] == 166
     assert every.value_counts().to_dict()["artefact"] == 126
-    assert any("256 of 256 images" in remark and "31" in remark for remark in result.remarks)
+    assert any("256 of 256 images that" in remark and "31" in remark for remark in result.remarks)
     assert open_image(result.table["image"].iloc[0], tmp_path).size == (114, 406)
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from plankton_da.errors import ManifestError, UsageError
 from plankton_da.manifests.columns import OPTIONAL, REQUIRED, TEXT, column_of
 from plankton_da.manifests.ecotaxa_tables import OWN_ID, is_empty
-from plankton_da.manifests.ingest.ecotaxa_footer import look_at_images
 from plankton_da.manifests.ingest.ecotaxa_labels import labels_of
 from plankton_da.manifests.ingest.ecotaxa_objects import image_ids, repeated
 from plankton_da.manifests.ingest.ecotaxa_pixel_size import pixel_sizes
@@ -22,6 +21,7 @@ from plankton_da.manifests.ingest.ecotaxa_reading import TableContent, read_cont
 from plankton_da.manifests.ingest.options import IngestOptions
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.problems import SHOWN_PER_CODE
+from plankton_da.manifests.scale_bars import look_at, remarks_on
 
 SUMMARY = "EcoTaxa bundles and exports: TSV tables and their images, in folders or archives"
 COLUMNS = (
@@ -91,12 +91,17 @@ def build(
     again, words = repeated(rows)
     failed.extend(zip(rows.loc[again, _WHERE], words, strict=True))
     rows = _without(rows, again.to_numpy(dtype=bool))
-    bad, opened = look_at_images(rows[_REF], root, instrument)
-    failed.extend((rows[_WHERE].iloc[row], str(problem)) for row, problem in bad.items())
-    rows = _without(rows, np.isin(rows.index, list(bad)))
+    look = look_at(rows[_REF], root)
+    failed.extend((rows[_WHERE].iloc[row], str(bad)) for row, bad in look.damaged.items())
+    rows = _without(rows, np.isin(rows.index, list(look.damaged)))
     if rows.empty:
         raise ManifestError(_nothing(inputs, failed))
-    remarks.extend(opened)
+    remarks.extend(remarks_on(look, instrument))
+    if look.damaged:
+        remarks.append(
+            f"images opened: {look.opened}, of which {len(look.damaged)} are damaged; "
+            "plankton-da manifest check --open-images opens all"
+        )
     rows, ids = image_ids(rows, remarks)
     table = _manifest(rows, ids, instrument, options, remarks)
     return IngestResult(table, [], places.hidden, failed, remarks)
