@@ -39,6 +39,8 @@ def sample_time(pid: str) -> datetime.datetime | None:
         when = datetime.datetime.strptime(words, "%Y%m%d%H%M%S" if new else "%Y%j%H%M%S")
     except ValueError:
         return None
+    if not new and f"{when:%j}" != found["day"]:  # day 366 of another year becomes a day 1
+        return None
     return when.replace(tzinfo=datetime.UTC)
 
 
