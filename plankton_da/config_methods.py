@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from plankton_da.config_section import Section
+from plankton_da.config_section import Fraction, Section
 
 
 class SourceOnlyConfig(Section):
@@ -66,8 +66,92 @@ class CDANConfig(Section):
     """softmax temperature within the class confusion loss"""
 
 
+class PADAConfig(Section):
+    """dann for targets that lack classes of mid: mid's images weigh as much as the target seems to
+    have of their class (Cao et al., ECCV 2018)."""
+
+    name: Literal["pada"] = "pada"
+    """pada"""
+    grl_strength: NonNegativeFloat = 1.0
+    """lambda2: the reversed gradient's factor, warmed up by 2/(1+exp(-10p))-1"""
+    adversarial_weight: NonNegativeFloat = 1.0
+    """lambda3: weight of the domain loss; constant"""
+    hidden_dim: PositiveInt = 1024
+    """width of the domain discriminator's hidden layers"""
+    class_weights_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """the class weights are a running mean of the target's predictions; how much of it stays at
+    each step"""
+
+
+class TeacherConfig(Section):
+    """A teacher, which is the running mean of the network that learns, and losses that may stand
+    beside those of its methods."""
+
+    teacher_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """how much of the running mean of weights and statistics stays at each step"""
+    deploy: Literal["teacher", "student"] = "teacher"
+    """which network is evaluated and goes into the bundle: teacher (the running mean: steadier) |
+    student"""
+    mcc_weight: NonNegativeFloat = 0.0
+    """weight of the class confusion loss of method mcc beside it; 0: none"""
+    mcc_temperature: Annotated[float, Field(ge=1)] = 2.5
+    """softmax temperature within the class confusion loss"""
+    adversarial_weight: NonNegativeFloat = 0.0
+    """weight of the domain loss of method cdan beside it; 0: none"""
+    grl_strength: NonNegativeFloat = 1.0
+    """lambda2 of that loss: the reversed gradient's factor, warmed up by 2/(1+exp(-10p))-1"""
+    hidden_dim: PositiveInt = 1024
+    """width of the domain discriminator's hidden layers"""
+
+
+class _SelfTraining(Section):
+    name: Literal["self_training"] = "self_training"
+    """self_training"""
+    self_training_weight: NonNegativeFloat = 1.0
+    """weight of the loss on the target, reached after half of the steps"""
+    threshold: Fraction = 0.9
+    """a label counts if its probability is at least this share of the teacher's mean confidence on
+    mid"""
+    align_to: Literal["estimated", "mid", "none"] = "estimated"
+    """class shares that the teacher's labels are drawn towards: estimated (the target's, by
+    expectation maximisation) | mid (as in a batch of mid: AdaMatch) | none"""
+    class_balance: Fraction = 0.5
+    """1: every class of the target counts as much as in a batch of mid; 0: as often as it comes; in
+    between: the power of that weight"""
+    shares_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """how much of the running class shares stays at each step"""
+
+
+class SelfTrainingConfig(TeacherConfig, _SelfTraining):  # in YAML, fields of the last base first
+    """Labels from a running mean of the network, where it is sure, for the strongly augmented
+    target (after AdaMatch, Berthelot et al., ICLR 2022)."""
+
+
+class _MIC(Section):
+    name: Literal["mic"] = "mic"
+    """mic"""
+    masked_weight: NonNegativeFloat = 1.0
+    """weight of the loss on masked target images; constant"""
+    masked_share: Annotated[float, Field(ge=0, lt=1)] = 0.7
+    """share of the patches that are hidden"""
+    patch_size: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """side of a patch, as a share of the image's side"""
+
+
+class MICConfig(TeacherConfig, _MIC):
+    """Masked image consistency: a running mean's label of the whole target image for one of which
+    most is hidden (Hoyer et al., CVPR 2023)."""
+
+
 MethodConfig: TypeAlias = Annotated[
-    SourceOnlyConfig | AdaBNConfig | DANNConfig | CDANConfig | MCCConfig,
+    SourceOnlyConfig
+    | AdaBNConfig
+    | DANNConfig
+    | CDANConfig
+    | MCCConfig
+    | PADAConfig
+    | SelfTrainingConfig
+    | MICConfig,
     Field(discriminator="name"),
 ]
 

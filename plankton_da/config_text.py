@@ -25,6 +25,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "dann": {"model.bottleneck_dim": 0},
     "cdan": {},
     "mcc": {},
+    "pada": {},
+    "self_training": {},
+    "mic": {},
 }
 """method -> dotted keys that its config sets other than the defaults"""
 

@@ -54,6 +54,9 @@ def batch_of() -> Callable[[int], UdaBatch]:
             torch.randint(0, 200, (8, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator),
             torch.randint(0, CLASSES, (8,), generator=generator),
             torch.randint(100, 256, (8, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator),
+            target_strong_images=torch.randint(
+                0, 256, (8, 1, SIZE, SIZE), dtype=torch.uint8, generator=generator
+            ),
         )
 
     return build

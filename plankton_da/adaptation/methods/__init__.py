@@ -7,6 +7,9 @@ from plankton_da.adaptation.methods.base import Method, StepOutput
 from plankton_da.adaptation.methods.cdan import CDAN
 from plankton_da.adaptation.methods.dann import DANN
 from plankton_da.adaptation.methods.mcc import MCC
+from plankton_da.adaptation.methods.mic import MIC
+from plankton_da.adaptation.methods.pada import PADA
+from plankton_da.adaptation.methods.self_training import SelfTraining
 from plankton_da.adaptation.methods.source_only import SourceOnly
 
 METHODS: dict[str, type[Method]] = {
@@ -15,6 +18,9 @@ METHODS: dict[str, type[Method]] = {
     "dann": DANN,
     "cdan": CDAN,
     "mcc": MCC,
+    "pada": PADA,
+    "self_training": SelfTraining,
+    "mic": MIC,
 }
 
 __all__ = ["METHODS", "Method", "StepOutput"]

@@ -47,22 +47,20 @@ class CDAN(Method):
         mid_logits, target_logits = torch.split(logits, [len(mid_features), len(target_features)])
         classification_loss = self.classification_loss(mid_logits, batch.mid_labels)
         strength = self.config.grl_strength * warm_up(progress)
-        probabilities = torch.softmax(logits, dim=1).detach()
-        conditioned = self.condition(grad_reverse(features, strength), probabilities)
-        domain_logits = self.discriminator(conditioned)  # (M + T,)
-        weights = (
-            entropy_weights(probabilities)
-            if self.config.entropy_conditioning
-            else torch.ones_like(domain_logits)
+        domain_loss, accuracy = conditional_domain_loss(
+            self.condition,
+            self.discriminator,
+            features,
+            logits,
+            len(mid_features),
+            strength,
+            entropy_conditioning=self.config.entropy_conditioning,
         )
-        domain_loss = weighted_domain_bce(domain_logits, weights, len(mid_features))
         task_loss = classification_loss
         scalars = {
             "classification_loss": classification_loss.detach(),
             "domain_loss": domain_loss.detach(),
-            "domain_accuracy": domain_accuracy(
-                domain_logits[: len(mid_features)], domain_logits[len(mid_features) :]
-            ),
+            "domain_accuracy": accuracy,
             "lambda2": strength.detach(),
         }
         if self.config.mcc_weight:
@@ -96,6 +94,36 @@ class Conditioning(nn.Module):
             product = (features @ self.feature_map) * (probabilities @ self.class_map)
             return product / math.sqrt(self.width)
         return (probabilities[:, :, None] * features[:, None, :]).flatten(1)  # (N, K * F)
+
+
+def conditional_domain_loss(
+    condition: Conditioning,
+    discriminator: DomainDiscriminator,
+    features: Tensor,
+    logits: Tensor,
+    mid_count: int,
+    strength: Tensor,
+    *,
+    entropy_conditioning: bool,
+) -> tuple[Tensor, Tensor]:
+    """The domain loss () and the discriminator's accuracy ().
+
+    Parameters
+    ----------
+    features, logits
+        (M + T, F), (M + T, K); the first ``mid_count`` = M rows are mid's.
+    strength
+        () lambda2: the features get the reversed gradient times this, the logits none.
+    entropy_conditioning
+        Weigh each image by ``entropy_weights``.
+    """
+    probabilities = torch.softmax(logits, dim=1).detach()
+    domain_logits = discriminator(condition(grad_reverse(features, strength), probabilities))
+    weights = (
+        entropy_weights(probabilities) if entropy_conditioning else torch.ones_like(domain_logits)
+    )
+    loss = weighted_domain_bce(domain_logits, weights, mid_count)
+    return loss, domain_accuracy(domain_logits[:mid_count], domain_logits[mid_count:])
 
 
 def entropy_weights(probabilities: Tensor) -> Tensor:
