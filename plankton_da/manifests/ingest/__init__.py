@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Protocol
 
 from plankton_da.errors import UsageError, suggest
-from plankton_da.manifests.ingest import csv_table, ecotaxa, flowcam, folders, ifcb
+from plankton_da.manifests.ingest import (
+    csv_table,
+    daplankton,
+    ecotaxa,
+    flowcam,
+    folders,
+    ifcb,
+    planktonset,
+    uvpec,
+)
 from plankton_da.manifests.ingest.options import FLAGS, IngestOptions, refuse_unknown
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.table import refuse_existing, write_manifest
@@ -41,6 +50,9 @@ INGESTS: dict[str, Ingest] = {
     "flowcam": flowcam,
     "csv": csv_table,
     "ecotaxa": ecotaxa,
+    "uvpec": uvpec,
+    "planktonset": planktonset,
+    "daplankton": daplankton,
 }
 
 _PLAIN = IngestOptions()

@@ -61,16 +61,21 @@ class Pictures:
         self.skipped += walk.skipped
         self.hidden += walk.hidden
 
-    def result(
-        self, rows: Rows, instrument: str, expected: str, keep: tuple[str, ...]
-    ) -> IngestResult:
-        """The rows as a manifest; raises ManifestError where there is none."""
+    def result(self, rows: Rows, expected: str, instrument: str = "") -> IngestResult:
+        """The rows as a manifest; ``instrument`` where they have no such column.
+
+        Raises
+        ------
+        ManifestError
+            There is no row; ``expected`` says what was looked for.
+        """
         if not len(rows):
             lines = [f"{place}: {why}" for place, why in (*self.failed, *self.skipped)]
             if len(lines) > SHOWN_PER_CODE:
                 lines[SHOWN_PER_CODE:] = [f"... and {len(lines) - SHOWN_PER_CODE} more"]
             raise ManifestError("\n".join([f"no image found; expected {expected}", *lines]))
-        return IngestResult(rows.table(instrument, keep), self.skipped, self.hidden, self.failed)
+        table = rows.table(instrument) if instrument else rows.plain()
+        return IngestResult(table, self.skipped, self.hidden, self.failed)
 
     def _in_archive(
         self, path: Path, inner: tuple[str, ...], above: tuple[str, ...], ref: str
