@@ -115,7 +115,7 @@ def test_what_the_run_says_of_itself(tmp_path: Path) -> None:
         "Date/Time:\r\n\tStart:  2024-04-08 10:14:01\r\n"
     )
     result = built(path, out=tmp_path / "m.csv")
-    assert set(result.table["volume_imaged_ml"]) == {"0.0174"}
+    assert set(result.table["volume_ml"]) == {"0.0174"}
     assert set(result.table["magnification"]) == {"10"}
     assert set(result.table["flow_cell"]) == {"FC100"}
     assert set(result.table["run_start"]) == {"2024-04-08 10:14:01"}
@@ -126,7 +126,7 @@ def test_what_the_run_says_of_itself(tmp_path: Path) -> None:
         "Start Time,2024-04-08  10:14:02\r\nCount,3\r\nSample Volume Imaged ml,0.01737\r\n"
     )
     result = built(path, out=tmp_path / "m.csv")
-    assert set(result.table["volume_imaged_ml"]) == {"0.01737"}
+    assert set(result.table["volume_ml"]) == {"0.01737"}
     assert set(result.table["run_start"]) == {"2024-04-08 10:14:02"}
     assert len(result.remarks) == 1
 
@@ -354,7 +354,7 @@ def test_a_real_runs_table_equals_its_list(shared_data: Path, tmp_path: Path) ->
     assert listed["image"].equals(exported["image"])
     assert listed["ppc"].equals(exported["ppc"])
     assert set(listed["ppc"]) > {"1", "2"}  # one image is not one cell
-    assert set(listed["volume_imaged_ml"]) == {"0.01737"}
+    assert set(listed["volume_ml"]) == {"0.01737"}
     assert set(listed["run_start"]) == {"2024-04-08 10:14:01"}
     assert set(listed["flow_cell"]) == {"FC100"}
     assert set(listed["magnification"]) == {"10"}

@@ -31,7 +31,7 @@ _COLUMNS = (
     "imaging_time",
     "esd_um",
     "abd_diameter_um",
-    "volume_imaged_ml",
+    "volume_ml",
     "dilution",
     "magnification",
     "flow_cell",
@@ -210,7 +210,7 @@ class _Run:
         if facts.particles and facts.particles.isdigit() and int(facts.particles) != particles:
             said.append(
                 f"{self._path}: lists {particles} particles, but the run's summary counts "
-                f"{facts.particles}; volume_imaged_ml is that of the whole run"
+                f"{facts.particles}; volume_ml is that of the whole run"
             )
         return said
 
