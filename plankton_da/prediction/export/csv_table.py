@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from plankton_da.errors import UsageError, suggest
 from plankton_da.manifests.table import rebase_refs, write_manifest
 from plankton_da.prediction.export.options import ExportOptions
-from plankton_da.prediction.export.reading import Predictions
+from plankton_da.prediction.export.reading import Predictions, score_text
 from plankton_da.prediction.export.result import ExportResult
 
 SUMMARY = "a plain CSV table, all columns or a choice of them; failed images keep their rows"
@@ -41,5 +43,6 @@ def write(predictions: Predictions, out: Path, options: ExportOptions) -> Export
     if twice:
         raise UsageError(f"--columns names {', '.join(twice)} more than once; once is enough")
     images = rebase_refs(table["image"], predictions.root, out.absolute().parent)
-    write_manifest(table.assign(image=images)[names], out, options.overwrite)
+    scores = {n: score_text(table[n]) for n in names if table[n].dtype == np.float32}
+    write_manifest(table.assign(image=images, **scores)[names], out, options.overwrite)
     return ExportResult([out], len(table))

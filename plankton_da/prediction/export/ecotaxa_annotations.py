@@ -13,8 +13,8 @@ from plankton_da.manifests.ecotaxa_tables import (
     OWN_ID,
     STATUS,
 )
-from plankton_da.prediction.export.ecotaxa_columns import LABEL, MODEL, SCORE, score_text
-from plankton_da.prediction.export.reading import Predictions
+from plankton_da.prediction.export.ecotaxa_columns import LABEL, MODEL, SCORE
+from plankton_da.prediction.export.reading import Predictions, score_text
 from plankton_da.prediction.export.renaming import Renaming
 
 CATEGORY_ID_COLUMN = "category_id"

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
 from plankton_da.manifests.columns import TEXT, column_of
@@ -176,9 +175,3 @@ def _beyond_limits(types: dict[str, str], notes: list[str]) -> list[str]:
             )
         beyond += left_out
     return beyond
-
-
-def score_text(scores: pd.Series[float]) -> pd.Series[str]:
-    """Scores (float32) as the shortest text that reads back as the same; '' for NaN."""
-    text = scores.to_numpy(dtype=np.float32).astype(str)
-    return pd.Series(np.where(text == "nan", "", text), index=scores.index, dtype=TEXT)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from plankton_da.errors import ManifestError
+from plankton_da.manifests.columns import TEXT
 from plankton_da.manifests.problems import Problem
 from plankton_da.manifests.reading import RawTable, read_table
 from plankton_da.manifests.rules import problems_at, value_problems
@@ -51,9 +52,19 @@ class Predictions:
     @property
     def finished(self) -> str:
         """When the last part of the run was started (UTC, ISO 8601); '' where unknown."""
+        return str(self._last_run.get("started", ""))
+
+    @property
+    def version(self) -> str:
+        """The version of plankton_da that classified; '' where unknown."""
+        versions = self._last_run.get("versions")
+        return str(versions.get("plankton-da", "")) if isinstance(versions, Mapping) else ""
+
+    @property
+    def _last_run(self) -> Mapping[str, Any]:
         runs = self.run.get("runs")
         last = runs[-1] if isinstance(runs, list) and runs else {}
-        return str(last.get("started", "")) if isinstance(last, Mapping) else ""
+        return last if isinstance(last, Mapping) else {}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -140,3 +151,9 @@ def _run_of(path: Path) -> Mapping[str, Any]:
             f"export without the model's name"
         ) from None
     return content if isinstance(content, dict) else {}
+
+
+def score_text(scores: pd.Series[float]) -> pd.Series[str]:
+    """Scores (float32) as the shortest text that reads back as the same; '' for NaN."""
+    text = scores.to_numpy(dtype=np.float32).astype(str)
+    return pd.Series(np.where(text == "nan", "", text), index=scores.index, dtype=TEXT)

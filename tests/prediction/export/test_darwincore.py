@@ -18,8 +18,7 @@ CLASSES = ["copepod", "detritus", "Ceratium fürca"]
 RUN = {
     "bundle": "models:/plankton/3",
     "options": {"model": "ab" * 32},
-    "versions": {"plankton-da": "0.1.0"},
-    "runs": [{"started": "2026-11-24T10:00:00+00:00"}],
+    "runs": [{"started": "2026-11-24T10:00:00+00:00", "versions": {"plankton-da": "0.1.0"}}],
 }
 TAXA = (
     "label,class,aphia_id,taxonRank\n"
