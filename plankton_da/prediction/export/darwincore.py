@@ -121,9 +121,7 @@ def _name_id(renaming: Renaming, label: str) -> str:
 
 def _references(predictions: Predictions) -> str:
     """Software, version and model, as a reference for an identification."""
-    versions = predictions.run.get("versions")
-    version = versions.get("plankton-da", "") if isinstance(versions, dict) else ""
-    parts = [f"plankton_da {version}".strip()]
+    parts = [f"plankton_da {predictions.version}".strip()]
     if predictions.model:
         parts.append(f"model {predictions.model}")
     if predictions.model_hash:
