@@ -163,19 +163,32 @@ HEADS = st.sampled_from(["", "object_id\timg_file_name\n", "object_id\timg_file_
 ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
 
 
-@QUICK
-@given(HEADS, TEXTS, ENCODINGS, st.binary(max_size=20))
-@example("", "", "utf-8", b"\xff\xfe\x00")
-def test_any_bytes_are_a_table_or_a_clear_refusal(
-    head: str, text: str, encoding: str, tail: bytes
-) -> None:
-    data = (head + text).encode(encoding, "replace") + tail
+def check_bytes(head: str, text: str, encoding: str, tail: bytes) -> None:
     try:
-        found = content(data)
+        found = content((head + text).encode(encoding, "replace") + tail)
     except PlanktonDAError:
         return
     assert len(found.table) == len(found.lines)
     assert all(place.startswith("t.tsv:") for place, _ in found.failed)
+
+
+ANY_BYTES = given(HEADS, TEXTS, ENCODINGS, st.binary(max_size=20))
+
+
+@QUICK
+@ANY_BYTES
+@example("", "", "utf-8", b"\xff\xfe\x00")
+def test_any_bytes_are_a_table_or_a_clear_refusal(
+    head: str, text: str, encoding: str, tail: bytes
+) -> None:
+    check_bytes(head, text, encoding, tail)
+
+
+@pytest.mark.slow
+@settings(QUICK, max_examples=50_000)
+@ANY_BYTES
+def test_any_bytes_for_minutes(head: str, text: str, encoding: str, tail: bytes) -> None:
+    check_bytes(head, text, encoding, tail)
 
 
 @settings(QUICK, max_examples=60)

@@ -88,6 +88,9 @@ def build(
         remarks.extend(content.remarks)
         parts.append(_with_images(file, content, failed))
     rows = _joined(parts, remarks)
+    unnamed = places.images - rows[_REF].nunique()
+    if unnamed > 0:
+        remarks.append(f"image files that no row names: {unnamed}")
     again, words = repeated(rows)
     failed.extend(zip(rows.loc[again, _WHERE], words, strict=True))
     rows = _without(rows, again.to_numpy(dtype=bool))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from plankton_da.errors import ImageError, ManifestError
-from plankton_da.images.archives import ARCHIVE_SUFFIXES, opened_archive
+from plankton_da.images.archives import ARCHIVE_SUFFIXES, COMPRESSED_TARS, opened_archive
 from plankton_da.images.refs import IMAGE_SUFFIXES, encode_name, ref_of
 from plankton_da.images.zips import DAMAGE
 from plankton_da.manifests.ecotaxa_tables import MANDATORY, column_name, is_table_name
@@ -54,7 +54,7 @@ class Places:
     hidden: int = 0
     images: int = 0
     """image files seen beside tables, named by them or not"""
-    _entered: set[tuple[int, int]] = field(default_factory=set)
+    _entered: set[tuple[int, int] | str] = field(default_factory=set)
 
     def tables(self, path: Path) -> Iterator[TableFile]:
         """Every table of an INPUT (a table, a folder or an archive), in a stable order."""
@@ -62,6 +62,9 @@ class Places:
             yield from self._in_folder(str(path))
         elif path.suffix.lower() in ARCHIVE_SUFFIXES:
             yield from self._in_archive(path, ())
+        elif path.name.lower().endswith(COMPRESSED_TARS):
+            words = "a compressed tar cannot be read in place: unpack it, or make it a plain tar"
+            self.failed.append((str(path), words))
         else:
             yield self._file(str(path))
 
@@ -108,6 +111,10 @@ class Places:
 
     def _in_archive(self, path: Path, inner: tuple[str, ...]) -> Iterator[TableFile]:
         place = "!".join((str(path), *inner))
+        real = "!".join((os.path.realpath(path), *inner))
+        if real in self._entered:
+            return
+        self._entered.add(real)
         try:
             archive = opened_archive(path, inner)
             sizes = {member.name: member.size for member in archive.members()}
