@@ -85,7 +85,8 @@ def evaluate(
             f"none of the labels is a class of this bundle. "
             f"Labels: {_tally(chosen.table['label'])}. "
             f"Classes: {', '.join(predictor.classes)}. Map one to the other: --taxonomy T.csv with "
-            f"the columns label,class"
+            f"the columns label,class (plankton-da taxonomy suggest M.csv BUNDLE --out T.csv "
+            f"proposes one)"
         )
     rows = classify_rows(predictor, chosen.table[known], progress=progress)
     failed = rows[rows["error"] != ""]

@@ -48,7 +48,7 @@ class Name:
 def fold(text: str) -> str:
     """A name without case, accents and separators: ``Détritus_fin`` is ``detritusfin``."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return _SEPARATOR.sub("", plain.casefold()) or plain
+    return _SEPARATOR.sub("", plain.casefold()) or text
 
 
 def lineage_of(text: str, hierarchy: str = "") -> tuple[str, ...]:

@@ -154,8 +154,8 @@ def suggestion_summary(suggestion: Suggestion) -> str:
     lines.append(f"{printable(str(suggestion.out))}: {len(table)} labels written")
     if len(suggestion.to_check):
         lines.append(
-            f"{len(suggestion.to_check)} of them are guesses, and the file is refused until they "
-            "are confirmed: correct the class where it is wrong, then empty the cell check"
+            f"{len(suggestion.to_check)} of them to confirm; until then the file is refused: "
+            "correct the class where it is wrong, then empty the cell check"
         )
     return "\n".join(lines)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plankton_da.manifests.matching import Match, likeness, match_names
 from plankton_da.manifests.names import Name, fold, lineage_of
@@ -118,3 +120,20 @@ def test_fold(text: str, folded: str) -> None:
 
 def test_numbers_side_by_side_are_not_joined() -> None:
     assert fold("type_1_1") != fold("type_11")
+
+
+_NAMES = st.lists(st.text(min_size=1, max_size=12), max_size=6, unique=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(_NAMES, _NAMES)
+def test_any_names_at_all(labels: list[str], classes: list[str]) -> None:
+    found = match_names([named(name) for name in labels], [named(name) for name in classes])
+    assert len(found) == len(labels)
+    for label, match in zip(labels, found, strict=True):
+        if label in classes:
+            assert match == Match(label, "exact", 100.0)
+        elif match is not None:
+            assert match.class_name in classes
+            assert 0 < match.score <= 100
+            assert match.doubt or match.how in ("folded", "hierarchy")
