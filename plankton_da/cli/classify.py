@@ -46,7 +46,8 @@ def classify(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT...", help="Folders (with all below), images, manifests, zips, tars."
+            metavar="INPUT...",
+            help="Folders (with all below), images, manifests, zips, tars, IFCB bins.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The result: P.csv or P.parquet.")],

@@ -30,6 +30,9 @@ PID = re.compile(
     re.ASCII,
 )
 """name of a bin, without suffix; the first form is version 2"""
+SUFFIXES = (".roi", ".adc", ".hdr")
+NO_SAMPLES = frozenset({"bad", "skip", "beads", "temp", "data_temp"})
+"""names of folders, in lower case, whose bins are no samples"""
 
 _MAX_HEADER_BYTES = 2**20
 _COLUMNS: dict[int, dict[str, int]] = {
@@ -105,6 +108,12 @@ class Bin:
     x: NDArray[np.int64]
     """(N,) of the left edge in the camera's picture, pixels"""
     y: NDArray[np.int64]
+
+
+def is_of_bin(name: str) -> bool:
+    """Whether a file, by its name, belongs to a bin."""
+    stem, suffix = os.path.splitext(name)
+    return suffix.lower() in SUFFIXES and PID.fullmatch(stem) is not None
 
 
 def companion(path: Path, suffix: str) -> Path:

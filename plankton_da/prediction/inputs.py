@@ -18,6 +18,7 @@ from plankton_da.prediction.shards import Shard
 from plankton_da.prediction.sources import Source, open_sources
 from plankton_da.prediction.walk import walk_folder
 from plankton_da.prediction.walk_archives import walk_archive
+from plankton_da.prediction.walk_bins import walk_bin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,6 +124,16 @@ class Inputs:
         return tuple(sorted(found))
 
     @property
+    def pixel_sizes(self) -> dict[str, float]:
+        """Instrument -> side of its pixels in micrometres, as the manifests say (their median)."""
+        from plankton_da.manifests.pixel_sizes import median_sizes
+
+        tables = [source.manifest.table for source in self._sources if source.manifest is not None]
+        if self._override:
+            tables = [table.assign(instrument=self._instrument) for table in tables]
+        return median_sizes(tables)
+
+    @property
     def manifests(self) -> dict[str, str]:
         """Ref of each manifest -> its fingerprint."""
         return {
@@ -217,6 +228,8 @@ class Inputs:
             yield from walk_folder(path, ref, source.prefix, ignored)
         elif source.kind == "archive":
             yield from walk_archive(path, ref, source.prefix, ignored)
+        elif source.kind == "bin":
+            yield from walk_bin(path, ref, (source.prefix or source.path.name)[: -len(".roi")])
         else:
             yield found_file(path, ref, source.prefix or source.path.name)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from plankton_da.errors import DataError, ManifestError, UsageError
 from plankton_da.images.archives import ARCHIVE_SUFFIXES, COMPRESSED_TARS
+from plankton_da.images.ifcb import is_of_bin
 from plankton_da.images.refs import IMAGE_SUFFIXES
 from plankton_da.prediction.found import text_of
 from plankton_da.prediction.predictions import COLUMNS
@@ -28,7 +29,7 @@ class Source:
     """One INPUT."""
 
     path: Path
-    kind: Literal["folder", "archive", "image", "manifest"]
+    kind: Literal["folder", "archive", "image", "manifest", "bin"]
     prefix: str = ""
     """what its object_ids start with; '' when there is one INPUT"""
     manifest: Manifest | None = None
@@ -54,7 +55,7 @@ def open_sources(paths: Sequence[Path]) -> list[Source]:
         No INPUT, or the same one twice.
     """
     if not paths:
-        raise UsageError("no INPUT given; name a folder, images, a manifest, a zip or a tar")
+        raise UsageError("no INPUT given; name a folder, images, a manifest, a zip, a tar or a bin")
     absolute = [_absolute(path) for path in paths]
     twice = [str(path) for path, n in Counter(absolute).items() if n > 1]
     if twice:
@@ -80,7 +81,7 @@ def open_sources(paths: Sequence[Path]) -> list[Source]:
     return sources
 
 
-def _kind_of(path: Path) -> Literal["folder", "archive", "image", "manifest"] | None:
+def _kind_of(path: Path) -> Literal["folder", "archive", "image", "manifest", "bin"] | None:
     suffix = path.suffix.lower()
     if path.is_dir():
         return "folder"
@@ -90,6 +91,8 @@ def _kind_of(path: Path) -> Literal["folder", "archive", "image", "manifest"] | 
         return "manifest"
     if suffix in ARCHIVE_SUFFIXES:
         return "archive"
+    if suffix == ".roi" and is_of_bin(path.name):
+        return "bin"
     return "image" if suffix in IMAGE_SUFFIXES else None
 
 
@@ -98,7 +101,11 @@ def _no_kind(path: Path) -> str:
         return "no such file or folder"
     if path.name.lower().endswith(COMPRESSED_TARS):
         return "a compressed tar cannot be read in place; decompress it (gunzip) to a .tar"
-    return "neither a folder, an image, a manifest (.csv, .parquet), a .zip nor a .tar"
+    if is_of_bin(path.name):
+        return f"a part of an IFCB bin; name its {path.stem}.roi"
+    if path.suffix.lower() == ".roi":
+        return "its name is no IFCB bin's, such as D20160714T023910_IFCB101.roi"
+    return "neither a folder, an image, a manifest (.csv, .parquet), a .zip, a .tar nor a .roi"
 
 
 def _absolute(path: Path) -> Path:

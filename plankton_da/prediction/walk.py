@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from plankton_da.images.archives import ARCHIVE_SUFFIXES, COMPRESSED_TARS
+from plankton_da.images.ifcb import NO_SAMPLES, is_of_bin
 from plankton_da.images.refs import IMAGE_SUFFIXES, encode_name
 from plankton_da.prediction.found import Found, image_error_of, text_of
 from plankton_da.prediction.walk_archives import walk_archive
+from plankton_da.prediction.walk_bins import stands_for_bin, walk_bin
 
 
 def walk_folder(
@@ -18,12 +20,15 @@ def walk_folder(
     prefix: str,
     ignored: Counter[str],
     above: frozenset[tuple[int, int]] = frozenset(),
+    *,
+    no_samples: bool = False,
 ) -> Iterator[Found]:
     """Every image under ``folder``, names sorted by their bytes; hidden names are passed over.
 
-    Symbolic links are followed, except to a folder that contains them. Archives are read in place.
-    A folder that cannot be listed is one ``Found`` with a problem. ``ignored`` counts, by suffix,
-    the files that are no images.
+    Symbolic links are followed, except to a folder that contains them. Archives and IFCB bins are
+    read in place; with ``no_samples``, as in folders called ``beads``, bins are passed over. A
+    folder that cannot be listed is one ``Found`` with a problem. ``ignored`` counts, by suffix, the
+    files that are no images.
     """
     try:
         status = os.stat(folder)
@@ -44,11 +49,17 @@ def walk_folder(
         child_ref = ref_start + encode_name(name)
         suffix = os.path.splitext(name)[1].lower()
         if raw in folders:
-            yield from walk_folder(path, child_ref, child, ignored, inside)
+            lost = no_samples or name.lower() in NO_SAMPLES
+            yield from walk_folder(path, child_ref, child, ignored, inside, no_samples=lost)
         elif suffix in IMAGE_SUFFIXES:
             yield Found(child, child_ref, path)
         elif suffix in ARCHIVE_SUFFIXES:
             yield from walk_archive(path, child_ref, f"{child}!", ignored)
+        elif is_of_bin(name) and not no_samples:
+            if stands_for_bin(path):
+                roi, stem = os.path.splitext(child_ref)[0], os.path.splitext(child)[0]
+                roi += ".ROI" if suffix != os.path.splitext(name)[1] else ".roi"
+                yield from walk_bin(path, roi, stem)
         else:
             ignored[_suffix_to_say(name, suffix)] += 1
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from plankton_da.demo.bins import draw_pictures, write_bin
 from plankton_da.errors import ManifestError, UsageError
-from plankton_da.images.ifcb import parse_header, read_bin
+from plankton_da.images.ifcb import NO_SAMPLES, parse_header, read_bin
 from plankton_da.images.refs import open_image
 from plankton_da.manifests.checks import check_manifest
 from plankton_da.manifests.ingest import IngestOptions, IngestResult, build_manifest
-from plankton_da.manifests.ingest.ifcb import COLUMNS, NO_SAMPLES, build
+from plankton_da.manifests.ingest.ifcb import COLUMNS, build
 from plankton_da.manifests.ingest.ifcb_volume import analysed_ml, sample_time
 from plankton_da.manifests.table import read_manifest
 

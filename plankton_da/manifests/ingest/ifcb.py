@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from plankton_da.errors import ImageError, ManifestError, UsageError
-from plankton_da.images.ifcb import PID, Bin, RowState, read_bin
+from plankton_da.images.ifcb import NO_SAMPLES, SUFFIXES, Bin, RowState, is_of_bin, read_bin
 from plankton_da.images.refs import ref_of
 from plankton_da.manifests.columns import REQUIRED, TEXT
 from plankton_da.manifests.ingest.ifcb_labels import read_labels
@@ -39,9 +39,6 @@ COLUMNS: tuple[str, ...] = (
 )
 OPTIONS: frozenset[str] = frozenset({"labels", "all_labels"})
 
-SUFFIXES = (".roi", ".adc", ".hdr")
-NO_SAMPLES = frozenset({"bad", "skip", "beads", "temp", "data_temp"})
-"""names of folders whose bins are no samples"""
 _PIXEL_SIZE_UM = f"{1 / 3.4:.5f}"  # 3.4 pixels to the micrometre
 _NUMBERS = ("trigger", "roi_number", "x_px", "y_px", "width_px", "height_px")
 
@@ -170,7 +167,7 @@ def _check(inputs: Sequence[Path]) -> None:
     for path in inputs:
         if not path.exists():
             problems.append(f"{path}: no such file or folder")
-        elif not path.is_dir() and not _is_of_a_bin(path.name):
+        elif not path.is_dir() and not is_of_bin(path.name):
             problems.append(f"{path}: {_EXPECTED}")
     if problems:
         raise UsageError("\n".join(problems))
@@ -209,15 +206,10 @@ def _one_of_each(names: Sequence[str]) -> list[str]:
     return [by_pid[pid] for pid in sorted(by_pid)]
 
 
-def _is_of_a_bin(name: str) -> bool:
-    stem, suffix = os.path.splitext(name)
-    return suffix.lower() in SUFFIXES and PID.fullmatch(stem) is not None
-
-
 def _no_file_of_a_bin(entry: os.DirEntry[str]) -> str | None:
     if why := no_regular_file(entry):
         return why
-    if _is_of_a_bin(entry.name):
+    if is_of_bin(entry.name):
         return None
     if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
         return "its name is no bin's, such as D20160714T023910_IFCB101 or IFCB3_2008_013_023910"
