@@ -12,7 +12,7 @@ from plankton_da.adaptation.methods import METHODS, Method
 from plankton_da.adaptation.pairs import UdaBatch
 from plankton_da.config import ModelConfig, method_configs
 from plankton_da.images.preprocess import InstrumentLook, Preprocess
-from plankton_da.networks.classifier import build_network
+from plankton_da.networks.classifier import PlanktonNetwork, build_network
 
 SIZE = 32
 CLASSES = 5
@@ -60,3 +60,68 @@ def batch_of() -> Callable[[int], UdaBatch]:
         )
 
     return build
+
+
+class Quadrants(torch.nn.Module):
+    """A backbone without weights: the mean of each quarter of an image."""
+
+    name = "quadrants"
+    num_features = 4
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) to (N, 4)."""
+        return torch.nn.functional.adaptive_avg_pool2d(images.mean(1, keepdim=True), 2).flatten(1)
+
+
+@pytest.fixture
+def learn_quadrants() -> Callable[..., float]:
+    """``learn_quadrants(method, share, **settings)``: macro recall on a target with a known answer.
+
+    Two classes. On mid the first quarter is dark or light; on the target so is the second quarter,
+    and the first tells nothing of every other image. Strongly augmented images lose the first
+    quarter in half of the cases. ``share`` of the target is of class 1.
+    """
+
+    def draw(classes: torch.Tensor, quarters: torch.Tensor) -> torch.Tensor:
+        levels = (
+            127 + 60 * (2 * classes[:, None] - 1) * quarters + 15 * torch.randn(len(classes), 4)
+        )
+        images = levels.clamp(0, 255).to(torch.uint8).view(-1, 1, 2, 2)
+        return images.repeat_interleave(4, 2).repeat_interleave(4, 3)  # (N, 1, 8, 8)
+
+    def learn(name: str, share: float, **settings: Any) -> float:
+        torch.manual_seed(0)
+        mid_labels, labels = torch.arange(400) % 2, (torch.arange(400) < share * 400).long()
+        seen_in = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])[
+            torch.randperm(400) % 2
+        ]
+        mid = draw(mid_labels, torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+        target = draw(labels, seen_in)
+        network = PlanktonNetwork(
+            Quadrants(),  # type: ignore[arg-type]  # as far as networks know backbones
+            2,
+            bottleneck_dim=0,
+            batch_norm="frozen",
+            domains={"MID": "mid", "TARGET": "target"},
+            mean=(0.5,),
+            std=(0.25,),
+        )
+        torch.nn.init.zeros_(network.head.weight)
+        method = METHODS[name](network, method_configs()[name](**settings), 0.1).train()
+        optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.5)
+        for step in range(400):
+            rows, others = torch.randint(0, 400, (2, 64))
+            strong = target[others].clone()
+            strong[torch.rand(64) < 0.5, :, :4, :4] = 127
+            batch = UdaBatch(
+                mid[rows], mid_labels[rows], target[others], target_strong_images=strong
+            )
+            optimizer.zero_grad()
+            method(batch, torch.tensor(step / 400)).loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            predicted = method.deployed.eval()(target).argmax(1)
+        recalls = [(predicted[labels == k] == k).float().mean() for k in (0, 1)]
+        return float(torch.stack(recalls).mean())
+
+    return learn
