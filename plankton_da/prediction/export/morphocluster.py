@@ -20,6 +20,7 @@ from plankton_da.prediction.export.options import ExportOptions
 from plankton_da.prediction.export.reading import Predictions
 from plankton_da.prediction.export.result import ExportResult
 from plankton_da.prediction.files import explained, replacing
+from plankton_da.prediction.progress import Progress
 from plankton_da.prediction.sort_into import safe_name
 
 SUMMARY = "a zip for MorphoCluster: the images, and index.csv (object_id, path, label, score)"
@@ -60,8 +61,10 @@ def write(predictions: Predictions, out: Path, options: ExportOptions) -> Export
     with explained(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     written = 0
-    with replacing(out) as file, zipfile.ZipFile(file, "w") as archive:
+    bar = Progress(lambda: len(good), show=options.progress, verb="exported")
+    with replacing(out) as file, zipfile.ZipFile(file, "w") as archive, bar:
         for object_id, image, label, score in zip(*columns, scores, strict=True):
+            bar.update(1, 0)
             try:
                 data, kind = image_file(image, predictions.root, _SUFFIXES)
             except ImageError as error:
