@@ -49,6 +49,8 @@ class InstrumentPreprocessConfig(Section):
     """auto (estimated from border and object intensity) | dark_on_light | light_on_dark"""
     crop: CropConfig = CropConfig()
     """pixels to cut off each side"""
+    pixel_size_um: PositiveFloat | None = None
+    """side of a pixel in micrometres, for scale: physical; null: as the manifests say"""
 
 
 class PreprocessConfig(Section):
@@ -56,8 +58,24 @@ class PreprocessConfig(Section):
 
     color: Literal["gray", "rgb"] = "gray"
     """gray unless colour means the same in both instruments"""
+    scale: Literal["fit", "physical"] = "fit"
+    """fit (every image fills the square) | physical (a millimetre is as long in every instrument;
+    needs their pixel sizes)"""
+    um_per_pixel: PositiveFloat | None = None
+    """micrometres for each pixel of the square, for scale: physical; null: such that 95% of the
+    images fit, which are not shrunk then"""
     instruments: dict[str, InstrumentPreprocessConfig] = {}  # noqa: RUF012  # pydantic copies it
     """instrument name -> what is special about it"""
+
+    @model_validator(mode="after")
+    def _sizes_are_used(self) -> PreprocessConfig:
+        sized = [name for name, each in self.instruments.items() if each.pixel_size_um is not None]
+        if self.scale == "fit" and (sized or self.um_per_pixel is not None):
+            what = f"instruments.{sized[0]}.pixel_size_um" if sized else "um_per_pixel"
+            raise ValueError(
+                f"{what} has no effect with scale: fit; set scale: physical, or drop it"
+            )
+        return self
 
 
 class DataConfig(Section):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from plankton_da.adaptation.few_labels import require_few_labels, without_labels_of
 from plankton_da.adaptation.image_sets import ImageReader, ImageSet, oracle_sets
+from plankton_da.adaptation.scale import in_scale
 from plankton_da.adaptation.source_free import check_target, preprocess_of_start
 from plankton_da.adaptation.tables import concatenate, drop_unlabelled, find_looks
 from plankton_da.config import Config
@@ -104,7 +105,8 @@ def prepare(
     ManifestError
         A manifest has problems, or the manifests do not belong together; all are listed.
     DataError
-        Images do not decode and ``data.on_bad_image`` is ``error``.
+        Images do not decode and ``data.on_bad_image`` is ``error``, or ``scale: physical`` and
+        pixel sizes are not known.
     ConfigError
         The config names an instrument or a taxonomy that is not there.
     """
@@ -153,6 +155,8 @@ def prepare(
             std=tuple(std),
             instruments=looks,
         )
+    tables = (mid_table, target_table, audit_table, few_table)
+    preprocess = in_scale(preprocess, config.data.preprocess, tables)
     reader = ImageReader(config, preprocess, classes, cache_folder, progress)
     split_of_target = target_table["split"].replace("", "train")
     learnt = reader.read(target_table[split_of_target == "train"])

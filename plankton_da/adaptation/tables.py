@@ -15,6 +15,16 @@ from plankton_da.images.preprocess import InstrumentLook
 from plankton_da.manifests.table import Manifest
 from plankton_da.manifests.taxonomy import apply_taxonomy
 
+_COLUMNS = (
+    "object_id",
+    "image",
+    "instrument",
+    "label",
+    "split",
+    "group",
+    "pixel_size_um",
+    "licence",
+)
 ROOT = "__root"
 """column: folder that a row's ref is relative to"""
 
@@ -30,7 +40,7 @@ def concatenate(manifests: Sequence[Manifest], taxonomy: Mapping[str, str] | Non
             _log_left_out(manifest, table)
         columns = {
             name: manifest.column(name).loc[table.index] if name != "label" else _labels(table)
-            for name in ("object_id", "image", "instrument", "label", "split", "group", "licence")
+            for name in _COLUMNS
         }
         tables.append(pd.DataFrame(columns).assign(**{ROOT: str(manifest.root)}))
     return pd.concat(tables, ignore_index=True)

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from plankton_da.errors import DataError, ImageError
 from plankton_da.evaluation.metrics import score
+from plankton_da.images.physical_scale import require_same_sizes
 from plankton_da.images.refs import open_image
+from plankton_da.manifests.pixel_sizes import median_sizes
 from plankton_da.manifests.taxonomy import apply_taxonomy, read_taxonomy
 from plankton_da.prediction.predictions import prediction_rows
 from plankton_da.prediction.predictor import Predictor, available_cores
@@ -192,6 +194,8 @@ def classify_rows(
     for instrument in sorted(set(instruments)):
         predictor.preprocess.look(instrument)
         predictor.check_instrument(instrument)
+    if predictor.preprocess.scale == "physical":
+        require_same_sizes(predictor.preprocess, median_sizes([table]), "the manifests")
     probabilities = np.full((len(table), len(predictor.classes)), np.nan, dtype=np.float32)
     errors = np.full(len(table), "", dtype=object)
     bar = tqdm(total=len(table), unit="image", desc="evaluate", disable=None if progress else True)

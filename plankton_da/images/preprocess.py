@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from plankton_da.errors import DataError, ImageError
 from plankton_da.images.eight_bit import eight_bit, upright
@@ -41,6 +41,8 @@ class InstrumentLook(BaseModel):
     """as the instrument delivers its images"""
     polarity_votes: Annotated[float, Field(ge=0, le=1)] = 1.0
     """share of the sampled images that agree; 1.0 when set by hand"""
+    pixel_size_um: Annotated[float, Field(gt=0)] | None = None
+    """side of a pixel in micrometres, where ``Preprocess.scale`` is physical"""
 
 
 class Preprocess(BaseModel):
@@ -62,8 +64,22 @@ class Preprocess(BaseModel):
     """subtracted by the network, of pixels / 255, per RGB channel"""
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     """divided by, in the network"""
+    scale: Literal["fit", "physical"] = "fit"
+    """fit: the longer side fills the square; physical: a millimetre is as long everywhere"""
+    um_per_pixel: Annotated[float, Field(gt=0)] | None = None
+    """micrometres that a pixel of the square stands for, where ``scale`` is physical"""
     instruments: dict[str, InstrumentLook] = {}
     """instrument name -> what is special about it"""
+
+    @model_validator(mode="after")
+    def _sizes_are_known(self) -> Preprocess:
+        if self.scale == "fit":
+            return self
+        lacking = [name for name, look in self.instruments.items() if look.pixel_size_um is None]
+        if self.um_per_pixel is None or lacking:
+            what = ", ".join(lacking) or "um_per_pixel"
+            raise ValueError(f"scale physical needs the pixel size of every instrument; no {what}")
+        return self
 
     @property
     def channels(self) -> int:
@@ -90,7 +106,7 @@ class Preprocess(BaseModel):
         if self.color == "gray":
             picture = picture.convert("L")
         pixels = crop(np.asarray(picture), look.crop)  # (h, w) or (h, w, 3)
-        pixels = _fit_square(pixels, self.image_size)  # (H, W) or (H, W, 3)
+        pixels = _fit_square(pixels, self.image_size, self._factor(look))  # (H, W) or (H, W, 3)
         if look.invert:
             pixels = 255 - pixels
         if pixels.ndim == 2:
@@ -98,6 +114,11 @@ class Preprocess(BaseModel):
         if pixels.shape[2] != self.channels:
             pixels = np.repeat(pixels, self.channels, axis=2)
         return np.ascontiguousarray(pixels)
+
+    def _factor(self, look: InstrumentLook) -> float | None:
+        if self.scale == "fit" or self.um_per_pixel is None or look.pixel_size_um is None:
+            return None  # with a physical scale both are there: ``_sizes_are_known``
+        return look.pixel_size_um / self.um_per_pixel
 
     def look(self, instrument: str) -> InstrumentLook:
         """What is special about ``instrument``.
@@ -121,6 +142,11 @@ class Preprocess(BaseModel):
         acts["instruments"] = {
             name: [look.invert, list(look.crop)] for name, look in self.instruments.items()
         }
+        if self.scale == "fit":  # bundles from before there was a choice keep their hash
+            del acts["scale"], acts["um_per_pixel"]
+        else:
+            sizes = {name: look.pixel_size_um for name, look in self.instruments.items()}
+            acts["pixel_sizes_um"] = sizes
         acts["algorithm"] = ALGORITHM
         return hashlib.sha256(json.dumps(acts, sort_keys=True).encode()).hexdigest()
 
@@ -162,21 +188,27 @@ def border_median(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return median
 
 
-def _fit_square(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize so that the longer side is ``size``, then pad in the middle of a square.
+def _fit_square(
+    pixels: NDArray[np.uint8], size: int, factor: float | None = None
+) -> NDArray[np.uint8]:
+    """Resize, then pad in the middle of a square.
 
-    Padding comes last: a 100,000 x 10 image would make a square of 10 gigapixels.
+    By ``factor``, or so that the longer side is ``size``, where there is no factor or the image
+    would not fit. Padding comes last: a 100,000 x 10 image would make a square of 10 gigapixels.
     """
     height, width = pixels.shape[:2]
     ground = border_median(pixels)
     longer = max(height, width)
-    fit_height = max(1, round(height * size / longer))
-    fit_width = max(1, round(width * size / longer))
-    if longer != size:
-        how = cv2.INTER_AREA if size < longer else cv2.INTER_LINEAR
+    if factor is None or factor * longer > size:
+        fit_height, fit_width = round(height * size / longer), round(width * size / longer)
+    else:
+        fit_height, fit_width = round(height * factor), round(width * factor)
+    fit_height, fit_width = max(1, fit_height), max(1, fit_width)
+    if (fit_height, fit_width) != (height, width):
+        how = cv2.INTER_AREA if max(fit_height, fit_width) < longer else cv2.INTER_LINEAR
         # cv2's stub leaves the dtype open; it is the input's.
         pixels = cv2.resize(pixels, (fit_width, fit_height), interpolation=how)  # type: ignore[assignment]
-    if fit_height == fit_width:
+    if fit_height == fit_width == size:
         return pixels
     square = np.empty((size, size, *pixels.shape[2:]), np.uint8)
     square[...] = ground

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from plankton_da.errors import DataError, UsageError
 from plankton_da.images.archives import COMPRESSED_TARS
+from plankton_da.images.physical_scale import require_same_sizes
 from plankton_da.networks.bundle import BundleInfo
 from plankton_da.prediction.inputs import Inputs
 from plankton_da.prediction.shards import Shard
@@ -41,6 +42,8 @@ def open_inputs(
     )
     for name in found.instruments:
         info.preprocess.look(name)
+    if info.preprocess.scale == "physical":
+        require_same_sizes(info.preprocess, found.pixel_sizes, "the manifests")
     for folder in found.folders:
         if sort_to is not None and sort_to.resolve().is_relative_to(folder.resolve()):
             raise UsageError(
