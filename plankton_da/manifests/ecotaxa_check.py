@@ -7,7 +7,7 @@ only the server can know (whether a taxon, a person or an object is there) is no
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from plankton_da.manifests.ecotaxa_header import FreeColumns, header_of
 from plankton_da.manifests.ecotaxa_row import RowRules
 from plankton_da.manifests.ecotaxa_tables import FALLBACK_ENCODING, UTF8_BOM
 from plankton_da.manifests.ingest.ecotaxa_rows import Row, rows_of, text_of
-from plankton_da.manifests.problems import Problem, Problems
+from plankton_da.manifests.problems import Problem, Problems, printable, problem_lines
 
 IMAGE_FORMATS = ("JPEG", "PNG", "GIF")
 """the formats that EcoTaxa shows"""
@@ -48,16 +48,39 @@ class BundleReport:
         """Whether the importer would take it."""
         return not self.problems
 
+    def words(self) -> str:
+        """What it is and what was found, without the problems themselves."""
+        found = sum(self.problems.totals.values())
+        verdict = f"{found:,} problem(s)" if found else "EcoTaxa's importer should take it"
+        counts = f"{self.tables} table(s), {self.rows:,} rows"
+        warnings = problem_lines(list(self.warnings), self.warnings.totals)
+        head = f"{printable(str(self.path))}: {counts}: {verdict}"
+        return "\n".join([head, *(f"warning: {line}" for line in warnings)])
+
     def as_json(self) -> dict[str, Any]:
         """The same as plain JSON types; up to 1000 places of each code."""
         return {
-            "bundle": str(self.path),
+            "path": str(self.path),
             "ok": self.ok,
             "tables": self.tables,
             "rows": self.rows,
             "problems": [_as_json(problem) for problem in self.problems],
             "warnings": [_as_json(problem) for problem in self.warnings],
         }
+
+
+def check_bundles(paths: Sequence[Path], *, update_only: bool = False) -> list[BundleReport]:
+    """``check_bundle`` of each."""
+    return [check_bundle(path, update_only=update_only) for path in paths]
+
+
+def raise_if_not_ok(reports: Sequence[BundleReport]) -> None:
+    """Raise a ``ManifestError`` that lists every problem of every bundle."""
+    lines = []
+    for report in reports:
+        lines += problem_lines(list(report.problems), report.problems.totals)
+    if lines:
+        raise ManifestError("\n".join(lines))
 
 
 def check_bundle(

@@ -39,16 +39,14 @@ class ExportResult:
         return "\n".join([*shown, f"{self.rows:,} rows written"])
 
     def skipped_lines(self) -> list[str]:
-        """The rows that are missing, and why: of each reason the first 20."""
-        by_reason: dict[str, list[str]] = {}
+        """The rows that are missing, and why: of each kind of reason the first 20."""
+        by_kind: dict[str, list[str]] = {}
         for object_id, why in self.skipped:
-            by_reason.setdefault(why, []).append(object_id)
+            kind = why.partition(":")[0]
+            by_kind.setdefault(kind, []).append(printable(f"{object_id}: {why}"))
         lines: list[str] = []
-        for why, names in by_reason.items():
-            lines += [
-                f"not exported: {printable(name)}: {printable(why)}"
-                for name in names[:SHOWN_PER_CODE]
-            ]
-            if len(names) > SHOWN_PER_CODE:
-                lines.append(f"... and {len(names) - SHOWN_PER_CODE} more: {printable(why)}")
+        for kind, rows in by_kind.items():
+            lines += [f"not exported: {row}" for row in rows[:SHOWN_PER_CODE]]
+            if len(rows) > SHOWN_PER_CODE:
+                lines.append(f"... and {len(rows) - SHOWN_PER_CODE:,} more: {printable(kind)}")
         return lines
