@@ -65,7 +65,7 @@ def test_csv_keeps_failed_images(command: Run, classified: Path, tmp_path: Path)
     assert done.returncode == 0
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert lines[0] == "object_id,error"
-    assert lines[-1].startswith("cut.png,truncated: ")
+    assert lines[-1].startswith('cut.png,"truncated: ')
 
 
 @pytest.mark.parametrize(
