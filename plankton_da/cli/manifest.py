@@ -95,6 +95,33 @@ def check(
     report.raise_if_not_ok()
 
 
+@manifest_app.command("check-ecotaxa")
+def check_ecotaxa(
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(metavar="BUNDLE", help="Zips, folders or tables, from any program."),
+    ],
+    update_only: Annotated[
+        bool,
+        typer.Option("--update-only", help="For an import that updates: images need not be there."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Say whether EcoTaxa's importer would take a bundle; exit code 3 if not, with all reasons."""
+    from plankton_da.manifests.ecotaxa_check import check_bundles, raise_if_not_ok
+
+    reports = check_bundles(bundles, update_only=update_only)
+    if as_json:
+        found = {
+            "ok": all(report.ok for report in reports),
+            "bundles": [report.as_json() for report in reports],
+        }
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        typer.echo("\n".join(report.words() for report in reports))
+    raise_if_not_ok(reports)
+
+
 @manifest_app.command("split")
 def split(
     manifest: Annotated[Path, typer.Argument(metavar="M.csv", help="A manifest.")],
