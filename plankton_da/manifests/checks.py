@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from plankton_da.manifests.class_rules import (
 from plankton_da.manifests.columns import arrow_of, column_of, encode
 from plankton_da.manifests.decoding import decode_images
 from plankton_da.manifests.pairs import check_pair
+from plankton_da.manifests.pixel_sizes import median_sizes, size_remarks
 from plankton_da.manifests.presence import missing_images
 from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems, problem_lines
 from plankton_da.manifests.reading import RawTable, read_table
@@ -58,6 +59,8 @@ class CheckReport:
     counts: pd.DataFrame
     mapped: pd.DataFrame | None = None
     remarks: tuple[str, ...] = ()
+    pixel_sizes_um: dict[str, float] = field(default_factory=dict)
+    """instrument -> median of its rows that have one"""
 
     @property
     def ok(self) -> bool:
@@ -94,7 +97,16 @@ class CheckReports:
         """All reports as one JSON object."""
         files = [report.as_json() for report in self.reports]
         use = {"taxonomy": self.taxonomy.as_json()} if self.taxonomy else {}
-        return {"ok": self.ok, "files": files, **use}
+        return {"ok": self.ok, "files": files, "remarks": self.remarks, **use}
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences about what does not fit together."""
+        sizes: dict[str, float] = {}
+        for report in self.reports:
+            for name, size in report.pixel_sizes_um.items():
+                sizes[name if sizes.get(name, size) == size else f"{name} in {report.path}"] = size
+        return size_remarks(sizes)
 
     def raise_if_not_ok(self) -> None:
         """Raise a ``ManifestError`` that lists every problem of every file."""
@@ -174,6 +186,7 @@ def check_manifest(
         counts=count_rows(table),
         mapped=mapped,
         remarks=tuple(remarks),
+        pixel_sizes_um=median_sizes([raw.table]),
     )
 
 

@@ -15,9 +15,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from plankton_da.manifests.columns import arrow_of, column_of, encode
+from plankton_da.manifests.columns import column_of, encode
 
 PLAUSIBLE_UM = (0.15, 250.0)
 """sides of pixels in micrometres, from microscopes to towed cameras (IFCB 0.29, UVP5 118)"""
@@ -95,19 +94,20 @@ def column_in_micrometres(
 
 def median_sizes(tables: Sequence[pd.DataFrame]) -> dict[str, float]:
     """Instrument -> median side of its pixels in micrometres, over rows that have one."""
-    found: dict[str, list[np.ndarray[tuple[int], np.dtype[np.float64]]]] = {}
+    counts: dict[str, dict[float, int]] = {}
     for table in tables:
-        if "pixel_size_um" not in table.columns:
+        if "pixel_size_um" not in table.columns or table.empty:
             continue
-        given = table[np.asarray(table["pixel_size_um"] != "", bool)]
-        texts = pc.utf8_trim_whitespace(arrow_of(given["pixel_size_um"]))
-        numbers = pc.is_in(texts, value_set=pa.array(_numbers(texts), pa.large_string()))
-        instruments = column_of(given, "instrument")
-        mask = np.asarray(numbers.to_numpy(zero_copy_only=False), bool)
-        sizes = texts.filter(numbers).cast(pa.float64()).to_numpy()
-        for name, rows in pd.Series(sizes).groupby(instruments[mask].to_numpy(object)):
-            found.setdefault(str(name), []).append(rows.to_numpy())
-    return {name: float(np.median(np.concatenate(parts))) for name, parts in found.items()}
+        instruments = encode(column_of(table, "instrument"))
+        sizes = encode(table["pixel_size_um"])
+        numbers = [_number(text) for text in sizes.values.to_pylist()]
+        keys = instruments.codes.astype(np.int64) * len(numbers) + sizes.codes
+        for key, count in zip(*np.unique(keys, return_counts=True), strict=True):
+            name, size = instruments.values[int(key) // len(numbers)], numbers[key % len(numbers)]
+            if size is not None and size > 0:
+                mine = counts.setdefault(str(name.as_py()), {})
+                mine[size] = mine.get(size, 0) + int(count)
+    return {name: _median(found) for name, found in counts.items()}
 
 
 def size_remarks(sizes: Mapping[str, float]) -> list[str]:
@@ -130,10 +130,11 @@ def size_remarks(sizes: Mapping[str, float]) -> list[str]:
     return remarks
 
 
-def _numbers(texts: pa.Array) -> list[str]:
-    """Distinct values that are numbers; the others are the check's matter."""
-    distinct: list[str] = pc.unique(texts).to_pylist()
-    return [text for text in distinct if (number := _number(text)) is not None and number > 0]
+def _median(counts: Mapping[float, int]) -> float:
+    """Of values that occur so often; of an even number the lower one of the two in the middle."""
+    sizes = sorted(counts)
+    ends = np.cumsum([counts[size] for size in sizes])
+    return sizes[int(np.searchsorted(ends, (int(ends[-1]) + 1) // 2))]
 
 
 def _read(text: str, unit: Unit | None) -> tuple[float | None, str]:

@@ -51,6 +51,7 @@ def check_summary(reports: CheckReports) -> str:
         head = f"{printable(str(report.path))}: {report.rows} rows, {verdict}"
         parts.append(f"{head}\n{counts_table(report.counts)}" if report.rows else head)
         parts.extend(map(printable, report.remarks))
+    parts.extend(map(printable, reports.remarks))
     if reports.taxonomy is not None:
         parts.append("\n".join(use_lines(reports.taxonomy)))
     return "\n\n".join(parts)

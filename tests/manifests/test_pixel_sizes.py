@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plankton_da.manifests.checks import check_manifests
 from plankton_da.manifests.columns import TEXT
 from plankton_da.manifests.pixel_sizes import (
     PLAUSIBLE_UM,
@@ -17,6 +20,7 @@ from plankton_da.manifests.pixel_sizes import (
     size_remarks,
     stated_unit,
 )
+from plankton_da.manifests.summary import check_summary
 
 
 @pytest.mark.parametrize(
@@ -95,6 +99,27 @@ def test_medians_are_by_instrument_over_several_tables() -> None:
     assert median_sizes(tables) == {"A": 2.0, "B": 10.0}
     assert median_sizes([pd.DataFrame({"instrument": ["A"]}, dtype=TEXT)]) == {}
     assert median_sizes([table("A", "")]) == {}
+
+
+def test_a_median_is_that_of_rows_not_of_values() -> None:
+    assert median_sizes([table("A", "9", "1", "1", "1", "9"), table("A", "9", "9")]) == {"A": 9.0}
+    assert median_sizes([table("A", "1.0", "1", "2", "3")]) == {"A": 1.0}
+
+
+def test_a_check_of_several_manifests_doubts_their_units(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    for name, size in (("UVP5", "0.118"), ("ISIIS", "68"), ("TOWED", "0.25")):
+        text = f"object_id,image,instrument,pixel_size_um\n1,a.png,{name},{size}\n"
+        (tmp_path / f"{name}.csv").write_text(text)
+    report = check_manifests([tmp_path / "UVP5.csv", tmp_path / "ISIIS.csv"])
+    assert report.ok  # it may be right
+    (remark,) = report.remarks
+    assert remark.startswith("UVP5: pixel_size_um is 0.118")
+    assert report.as_json()["remarks"] == [remark]
+    assert remark in check_summary(report)
+    (remark,) = check_manifests([tmp_path / "TOWED.csv", tmp_path / "ISIIS.csv"]).remarks
+    assert "a pixel of ISIIS (68 µm) is 272 times as wide" in remark
+    assert check_manifests([tmp_path / "ISIIS.csv"]).remarks == []
 
 
 @pytest.mark.parametrize(
