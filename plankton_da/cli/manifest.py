@@ -41,6 +41,10 @@ def build(
     all_labels: Annotated[
         bool, typer.Option("--all-labels", help="Also labels that nobody has confirmed.")
     ] = False,
+    pixel_size_um: Annotated[
+        float | None,
+        typer.Option(help="Side of a pixel in micrometres, where the archive does not say it."),
+    ] = None,
     overwrite: Overwrite = False,
     allow_failures: Annotated[
         bool,
@@ -58,7 +62,13 @@ def build(
 
     options = IngestOptions(not unlabelled, labels, parse_columns(column or ()), all_labels)
     result = build_manifest(
-        format_name, inputs, instrument, out, options=options, overwrite=overwrite
+        format_name,
+        inputs,
+        instrument,
+        out,
+        options=options,
+        pixel_size_um=pixel_size_um,
+        overwrite=overwrite,
     )
     for line in left_out_lines(result):
         typer.echo(line, err=True)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from plankton_da.errors import UsageError
 from plankton_da.manifests.columns import column_of, encode
 
 PLAUSIBLE_UM = (0.15, 250.0)
@@ -90,6 +91,27 @@ def column_in_micrometres(
     if len(remarks) > 20:
         remarks[20:] = [f"and {len(remarks) - 20} more values"]
     return values, remarks
+
+
+def with_size(table: pd.DataFrame, size_um: float) -> tuple[pd.DataFrame, list[str]]:
+    """The table with a pixel size in rows that have none, and a remark where others have another.
+
+    Raises
+    ------
+    UsageError
+        No camera for plankton has such pixels.
+    """
+    low, high = PLAUSIBLE_UM
+    if not _is_plausible(size_um):
+        raise UsageError(
+            f"--pixel-size-um {size_um:g}: a camera for plankton has {low:g} to {high:g} µm; give "
+            "the side of a pixel in micrometres"
+        )
+    own = column_of(table, "pixel_size_um")
+    others = [text for text in encode(own).values.to_pylist() if text not in ("", f"{size_um:g}")]
+    sizes = own.replace("", f"{size_um:g}")
+    remarks = [f"pixel_size_um: rows that say {', '.join(others[:5])} keep it"] if others else []
+    return table.assign(pixel_size_um=sizes), remarks
 
 
 def median_sizes(tables: Sequence[pd.DataFrame]) -> dict[str, float]:

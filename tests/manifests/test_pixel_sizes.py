@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plankton_da.errors import UsageError
 from plankton_da.manifests.checks import check_manifests
 from plankton_da.manifests.columns import TEXT
+from plankton_da.manifests.ingest import build_manifest
 from plankton_da.manifests.pixel_sizes import (
     PLAUSIBLE_UM,
     Unit,
@@ -19,8 +21,10 @@ from plankton_da.manifests.pixel_sizes import (
     median_sizes,
     size_remarks,
     stated_unit,
+    with_size,
 )
 from plankton_da.manifests.summary import check_summary
+from plankton_da.manifests.table import read_manifest
 
 
 @pytest.mark.parametrize(
@@ -137,3 +141,23 @@ def test_sizes_that_suggest_another_unit(sizes: dict[str, float], words: str | N
     remarks = size_remarks(sizes)
     assert len(remarks) == (words is not None)
     assert not words or remarks[0].startswith(words)
+
+
+def test_a_size_given_by_hand_fills_what_is_empty() -> None:
+    filled, remarks = with_size(pd.DataFrame({"object_id": ["a"]}, dtype=TEXT), 68.0)
+    assert filled["pixel_size_um"].tolist() == ["68"]
+    assert remarks == []
+    filled, remarks = with_size(table("A", "10.6", "", "68"), 68.0)
+    assert filled["pixel_size_um"].tolist() == ["10.6", "68", "68"]
+    assert remarks == ["pixel_size_um: rows that say 10.6 keep it"]
+    for wrong in (0.0106, 0.0, -1.0, float("nan"), 1e4):
+        with pytest.raises(UsageError, match="give the side of a pixel in micrometres"):
+            with_size(table("A", ""), wrong)
+
+
+def test_the_command_takes_it(tmp_path: Path) -> None:
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    (tmp_path / "in" / "a" / "x.png").touch()
+    out = tmp_path / "m.csv"
+    build_manifest("folders", [tmp_path / "in"], "ISIIS", out, pixel_size_um=68.0)
+    assert read_manifest(out).table["pixel_size_um"].tolist() == ["68"]

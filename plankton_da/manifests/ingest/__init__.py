@@ -7,6 +7,7 @@ shows, and ``build``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from plankton_da.manifests.ingest import (
 )
 from plankton_da.manifests.ingest.options import FLAGS, IngestOptions, refuse_unknown
 from plankton_da.manifests.ingest.result import IngestResult
+from plankton_da.manifests.pixel_sizes import with_size
 from plankton_da.manifests.table import refuse_existing, write_manifest
 
 __all__ = ["INGESTS", "IngestOptions", "IngestResult", "build_manifest", "describe_ingests"]
@@ -78,15 +80,21 @@ def build_manifest(
     out: Path,
     *,
     options: IngestOptions = _PLAIN,
+    pixel_size_um: float | None = None,
     overwrite: bool = False,
 ) -> IngestResult:
     """Make a manifest of an archive and write it.
 
+    Parameters
+    ----------
+    pixel_size_um
+        of images of which the archive does not say it
+
     Raises
     ------
     UsageError
-        No such format, no such input, an empty instrument name, or an option that the format
-        does not know.
+        No such format, no such input, an empty instrument name, an option that the format does not
+        know, or no pixel size.
     ManifestError
         There is nothing to put into the manifest.
     OutputError
@@ -102,5 +110,8 @@ def build_manifest(
     refuse_unknown(format_name, ingest.OPTIONS, options)
     refuse_existing(out, overwrite)
     result = ingest.build(inputs, instrument, out, options)
+    if pixel_size_um is not None:
+        table, remarks = with_size(result.table, pixel_size_um)
+        result = replace(result, table=table, remarks=[*result.remarks, *remarks])
     write_manifest(result.table, out, overwrite)
     return result
