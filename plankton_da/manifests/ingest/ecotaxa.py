@@ -24,7 +24,7 @@ from plankton_da.manifests.problems import SHOWN_PER_CODE
 from plankton_da.manifests.scale_bars import look_at, remarks_on
 
 SUMMARY = "EcoTaxa bundles and exports: TSV tables and their images, in folders or archives"
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     *REQUIRED,
     "label",
     "group",
