@@ -104,3 +104,24 @@ def test_real_bins_that_lack_something(shared_data: Path) -> None:
             open_image(f"{pid}.roi#2", folder / "partial")
     with pytest.raises(ImageError, match=r"empty_file: the .hdr and the .adc have 0 bytes"):
         read_bin(folder / "invalid" / "D20130101T101010_IFCB099.roi")
+
+
+def test_the_files_are_those_that_the_facts_are_about(
+    shared_data: Path, index: dict[str, str]
+) -> None:
+    for path, true in index.items():
+        digest = hashlib.sha256((shared_data / "formats" / path).read_bytes()).hexdigest()
+        assert f"file_sha256={digest}" in true, path
+
+
+def test_counts_in_a_real_header(shared_data: Path) -> None:
+    folder = shared_data / "formats" / "ifcb" / "v2_class"
+    found = read_bin(folder / "D20220522T000439_IFCB134.hdr")
+    assert (found.header["triggercount"], found.header["roicount"]) == ("8", "7")
+    assert found.trigger.max() == 8
+    assert np.count_nonzero(found.rois.state == RowState.IMAGE) == 7
+
+
+def test_a_real_old_header_has_no_keys(shared_data: Path) -> None:
+    file = shared_data / "formats" / "ifcb" / "v1" / "IFCB5_2012_028_081515.hdr"
+    assert not read_bin(file).header.keys() & {"adcfileformat", "runtime"}
