@@ -128,7 +128,8 @@ def parse_adc(raw: bytes) -> AdcTable:
     at = np.flatnonzero(breaks)
     starts = np.concatenate([[0], at + 1]).astype(np.int64)
     ends = np.concatenate([at, [len(letters)]]).astype(np.int64)
-    filled = np.concatenate([[0], np.cumsum(~_BLANKS[letters])])  # letters up to each place
+    filled = np.zeros(len(letters) + 1, dtype=np.int32)  # letters up to each place
+    np.cumsum(~_BLANKS[letters], out=filled[1:])
     rows = np.flatnonzero(filled[ends] > filled[starts])
     starts, ends = starts[rows], ends[rows]
     commas = np.flatnonzero(letters == _COMMA).astype(np.int64)
