@@ -25,6 +25,8 @@ from plankton_da.config_section import FilledString, Polarity, Section
 from plankton_da.config_section import Paths as Paths
 
 
+SOURCE_FREE_METHODS = ("shot",)
+"""methods that learn from the target alone, from a bundle on"""
 SMOOTHED_METHODS = ("dann", "cdan", "mcc", "pada")
 """methods for which ``optimizer.sdat`` is defined"""
 
@@ -81,8 +83,8 @@ class PreprocessConfig(Section):
 class DataConfig(Section):
     """Which images, and how they are read."""
 
-    mid: Paths
-    """manifests of the labelled instrument"""
+    mid: Paths | None = None
+    """manifests of the labelled instrument; null for methods that need none (shot)"""
     target: Paths
     """manifests of the new instrument; labels, if any, are never read for training"""
     target_labelled: Paths | None = None
@@ -119,8 +121,9 @@ class ModelConfig(Section):
     """any timm model name"""
     pretrained: FilledString = "auto"
     """auto (installed package, then the hub) | none | a weights file (.safetensors, .pth)"""
-    from_bundle: str | None = None
-    """start from the weights of this bundle (a folder) instead"""
+    from_bundle: FilledString | None = None
+    """start from the weights of this bundle instead: a folder, models:/NAME@alias, models:/NAME/3
+    or runs:/ID/bundle"""
     bottleneck_dim: NonNegativeInt = 256
     """width of the Linear-BatchNorm-ReLU layer after the backbone; 0: none"""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -235,6 +238,32 @@ class Config(Section):
     """the loop"""
     tracking: TrackingConfig = TrackingConfig()
     """where the run is recorded"""
+
+    @model_validator(mode="after")
+    def _sources_agree(self) -> Config:
+        method, problems = self.method.name, []
+        if method not in SOURCE_FREE_METHODS:
+            if self.data.mid is None:
+                problems.append(
+                    f"data.mid: required key is missing: {method} learns from labelled images "
+                    f"(without them: {', '.join(SOURCE_FREE_METHODS)})"
+                )
+        else:
+            if self.data.mid is not None:
+                problems.append(f"data.mid: {method} learns from the target alone; set it to null")
+            if self.model.from_bundle is None:
+                problems.append(
+                    f"model.from_bundle: required key is missing: {method} adapts a bundle; give "
+                    f"its folder, or models:/NAME@alias"
+                )
+            if self.training.select_by == "mid_val":
+                problems.append(
+                    f"training.select_by: mid_val needs images of mid, which {method} has not; use "
+                    f"default"
+                )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
     @model_validator(mode="after")
     def _options_agree(self) -> Config:

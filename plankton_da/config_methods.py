@@ -143,6 +143,23 @@ class MICConfig(TeacherConfig, _MIC):
     most is hidden (Hoyer et al., CVPR 2023)."""
 
 
+class ShotConfig(Section):
+    """Source-free: a bundle learns to see a new camera from its unlabelled images alone, without
+    mid's (Liang et al., ICML 2020)."""
+
+    name: Literal["shot"] = "shot"
+    """shot"""
+    entropy_weight: NonNegativeFloat = 1.0
+    """weight of the entropy of each prediction, which is made small"""
+    diversity_weight: NonNegativeFloat = 1.0
+    """weight of the entropy of a batch's mean prediction, which is made great; less where the
+    target is mostly one class"""
+    pseudo_label_weight: NonNegativeFloat = 0.3
+    """weight of the cross entropy with labels of the nearest class centroid"""
+    refresh_every: PositiveInt = 100
+    """steps between two searches for those labels"""
+
+
 MethodConfig: TypeAlias = Annotated[
     SourceOnlyConfig
     | AdaBNConfig
@@ -151,7 +168,8 @@ MethodConfig: TypeAlias = Annotated[
     | MCCConfig
     | PADAConfig
     | SelfTrainingConfig
-    | MICConfig,
+    | MICConfig
+    | ShotConfig,
     Field(discriminator="name"),
 ]
 

@@ -46,7 +46,11 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        lines = [_describe(dict(problem)) for problem in error.errors()]
+        lines = [
+            line
+            for problem in error.errors()
+            for line in _describe(dict(problem)).splitlines()
+        ]
         raise ConfigError("\n".join(f"{where}: {line}" for line in lines)) from None
 
 

@@ -28,6 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "pada": {},
     "self_training": {},
     "mic": {},
+    "shot": {"data.mid": None, "model.from_bundle": "models:/plankton@champion"},
 }
 """method -> dotted keys that its config sets other than the defaults"""
 
@@ -57,9 +58,10 @@ def config_text(
     settings = {
         "output_dir": f"runs/{method}",
         "method.name": method,
-        "data.mid": mid or ("data_manifests/mid.csv",),
+        "data.mid": ("data_manifests/mid.csv",),
         "data.target": target or ("data_manifests/target.csv",),
         **PRESETS[method],
+        **({"data.mid": mid} if mid else {}),
         **(changes or {}),
     }
     for dotted, value in settings.items():

@@ -68,7 +68,7 @@ def _predictions(entry: Mapping[str, Any]) -> list[str]:
             f"classes' worth, on mid {entry['mid_effective_classes']:.1f}"
         )
     accuracy = entry["mid_accuracy"]
-    if entry["target_confidence"] > accuracy + 0.05:
+    if accuracy is not None and entry["target_confidence"] > accuracy + 0.05:
         sentences.append(
             f"over-confident: mean confidence on the target is {entry['target_confidence']:.2f}, "
             f"accuracy on mid only {accuracy:.2f}; label an audit sample before trusting scores"

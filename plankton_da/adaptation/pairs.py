@@ -24,7 +24,7 @@ class UdaBatch(NamedTuple):
     """One training step's images. There is no field for labels of the unlabelled target."""
 
     mid_images: Tensor
-    """(M, C, H, W) uint8, preprocessed and augmented"""
+    """(M, C, H, W) uint8, preprocessed and augmented; M = 0 for methods that need no mid"""
     mid_labels: Tensor
     """(M,) int64, index into the classes"""
     target_images: Tensor
@@ -33,6 +33,8 @@ class UdaBatch(NamedTuple):
     """(F, C, H, W) uint8: images of ``target_labelled``, preprocessed and augmented"""
     few_labels: Tensor | None = None
     """(F,) int64, index into the classes"""
+    target_rows: Tensor | None = None
+    """(T,) int64: which rows of the target the ``target_images`` are"""
     target_strong_images: Tensor | None = None
     """(T, C, H, W) uint8: the rows of ``target_images``, augmented strongly; where asked for"""
 
@@ -96,12 +98,14 @@ class StepBatches(Dataset[UdaBatch]):
         self._target_rows = np.flatnonzero(target.good) if target is not None else np.array([], int)
 
     def __getitem__(self, step: int) -> UdaBatch:
-        if self._rows_of_class is not None:
+        if not len(self._mid_rows):
+            mid_rows = self._mid_rows
+        elif self._rows_of_class is not None:
             mid_rows = self._balanced_rows(self._rows_of_class, _MID_ROWS, step)
         else:
             mid_rows = self._shuffled_rows(self._mid_rows, _MID_ROWS, step)
         mid_images = self._images(self._mid, mid_rows, _MID_AUGMENTATION, step)
-        target_images, strong_images = mid_images[:0], None
+        target_images, target_rows, strong_images = mid_images[:0], None, None
         if self._target is not None:
             target_rows = self._shuffled_rows(self._target_rows, _TARGET_ROWS, step)
             target_images = self._images(self._target, target_rows, _TARGET_AUGMENTATION, step)
@@ -115,6 +119,7 @@ class StepBatches(Dataset[UdaBatch]):
             torch.from_numpy(mid_images),
             torch.from_numpy(self._mid_labels[mid_rows]),
             torch.from_numpy(target_images),
+            target_rows=None if target_rows is None else torch.from_numpy(target_rows),
             target_strong_images=strong_images,
         )
         if self._few is None or self._few_labels is None:
@@ -125,6 +130,11 @@ class StepBatches(Dataset[UdaBatch]):
             few_images=torch.from_numpy(few_images),
             few_labels=torch.from_numpy(self._few_labels[few_rows]),
         )
+
+    def target_rows(self, steps: range) -> NDArray[np.intp]:
+        """(N,) the rows of the target that ``steps`` draw, each once, in ascending order."""
+        drawn = [self._shuffled_rows(self._target_rows, _TARGET_ROWS, step) for step in steps]
+        return np.unique(np.concatenate(drawn))
 
     def _balanced_rows(
         self, rows_of_class: list[NDArray[np.intp]], stream: int, step: int
@@ -156,11 +166,10 @@ class StepBatches(Dataset[UdaBatch]):
         augment: Augment | None = None,
     ) -> NDArray[np.uint8]:
         augment = augment or self._augment
-        images = [
-            augment(source.read(int(row)), (self._seed, stream, step, position))
-            for position, row in enumerate(rows)
-        ]
-        return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (B, C, H, W)
+        pixels = source.read_many(rows)  # (B, H, W, C)
+        for position, image in enumerate(pixels):
+            pixels[position] = augment(image, (self._seed, stream, step, position))
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))  # (B, C, H, W)
 
 
 def _rows_of_class(source: PixelSource, labels: NDArray[np.int64]) -> list[NDArray[np.intp]]:

@@ -56,7 +56,8 @@ def flat_metrics(scores: Scores) -> dict[str, float]:
             if value is not None
         }
     flat["selection/infomax"] = scores.infomax
-    flat["selection/mid_macro_recall"] = scores.mid_macro_recall
+    if scores.mid_macro_recall is not None:
+        flat["selection/mid_macro_recall"] = scores.mid_macro_recall
     flat["selection/effective_classes"] = scores.effective_classes
     return flat
 
@@ -83,6 +84,9 @@ def bundle_info(
     """What ``bundle.json`` says; without scores, for use within the training (temperature 1)."""
     manifests = [*data.mid, *data.target]
     licences = {name for manifest in manifests for name in manifest.column("licence").unique()}
+    start = data.start
+    if start is not None:
+        licences |= set(start.licences)
     return BundleInfo(
         backbone=config.model.backbone,
         bottleneck_dim=config.model.bottleneck_dim,
@@ -91,13 +95,18 @@ def bundle_info(
         preprocess=data.preprocess,
         preprocess_hash=data.preprocess.hash(),
         method=config.method.name,
+        taxon_ids=start.taxon_ids if start else {},
         temperature=scores.temperature if scores else 1.0,
+        thresholds=start.thresholds if start else {},
         mid_instruments=data.mid_instruments,
         target_instruments=data.target_instruments,
         priors=data.priors,
         presumed_prior=_shares(data, scores.presumed_prior) if scores else {},
         target_prior=_shares(data, scores.target_prior) if scores else {},
-        manifests={str(manifest.path): manifest.fingerprint for manifest in manifests},
+        manifests={
+            **(start.manifests if start else {}),
+            **{str(manifest.path): manifest.fingerprint for manifest in manifests},
+        },
         licences=tuple(sorted(licences - {""})),
         metrics=scores.metrics if scores else {},
         versions=_versions(),

@@ -75,7 +75,22 @@ class RunFolder:
         """The MLflow run of an earlier attempt."""
         return self._read_state().get("run_id") if self._state.exists() else None
 
-    def begin(self, config: Config, run_id: str | None) -> None:
+    def require_same_start(self, start: str | None) -> None:
+        """Refuse to go on from another bundle than the run began with; ``start`` is its hash.
+
+        Raises
+        ------
+        ConfigError
+            An alias moved on, or the folder was written anew.
+        """
+        if self._state.exists() and self._read_state()["start"] != start:
+            raise ConfigError(
+                f"model.from_bundle is not the bundle that the run in {self.path} began with. "
+                f"Resume with that one (models:/NAME/VERSION does not move), or give another "
+                f"output_dir: --set output_dir=..."
+            )
+
+    def begin(self, config: Config, run_id: str | None, start: str | None = None) -> None:
         """Record what runs here; remove what a killed process left half written."""
         for leftover in self._leftovers():
             if leftover.is_dir():
@@ -83,7 +98,8 @@ class RunFolder:
             else:
                 leftover.unlink(missing_ok=True)
         files = _data_files(config)
-        document = {"run_id": run_id, "config": config.model_dump(mode="json"), "files": files}
+        settings = config.model_dump(mode="json")
+        document = {"run_id": run_id, "config": settings, "files": files, "start": start}
         self.write("run.json", document)
 
     def finish(self, result: TrainResult) -> None:
@@ -142,7 +158,7 @@ class RunFolder:
         try:
             state: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
             keys = {"run_id": state["run_id"], "config": dict(state["config"])}
-            return {**keys, "files": dict(state.get("files", {}))}
+            return {**keys, "files": dict(state.get("files", {})), "start": state.get("start")}
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise OutputError(
                 f"{self._state} is damaged ({error}), so that this run cannot be continued; give "
@@ -187,7 +203,8 @@ class RunFolder:
 def _data_files(config: Config) -> dict[str, str]:
     """Path -> sha256 of the tables that decide what is learnt and chosen; absent ones left out."""
     data = config.data
-    paths = (*data.mid, *data.target, *(data.audit or ()), data.taxonomy)
+    tables = (data.mid, data.target, data.target_labelled, data.audit)
+    paths = (*(path for table in tables for path in table or ()), data.taxonomy)
     hashes = {}
     for path in filter(None, paths):
         with contextlib.suppress(FileNotFoundError), Path(path).open("rb") as file:

@@ -15,6 +15,7 @@ from plankton_da.evaluation.calibration import fit_temperature
 from plankton_da.evaluation.metrics import score
 from plankton_da.evaluation.priors import estimate_prior, presumed_prior
 from plankton_da.prediction.predictor import Predictor
+from plankton_da.prediction.prior import presumed_shares
 
 EVALUATED_IMAGES = 5000
 """at most so many of each set at each evaluation: a drawn sample, the same every time"""
@@ -60,7 +61,8 @@ class Scores:
 
     metrics: dict[str, dict[str, Any]]
     """``<split>/<instrument>``, with ``oracle/`` before it if so -> as ``evaluate --json``"""
-    mid_macro_recall: float
+    mid_macro_recall: float | None
+    """None where there are no images of mid"""
     audit_macro_recall: float | None
     oracle_macro_recall: float | None
     """of the target's test split, else val, else train"""
@@ -69,6 +71,9 @@ class Scores:
     effective_classes: float
     """exp(H(mean prediction)) over the target"""
     mid_effective_classes: float
+    """the same over mid's val, or of the class shares that the starting bundle learnt from"""
+    mid_accuracy: float | None
+    """on mid's val, or as the starting bundle says"""
     target_confidence: float
     """mean of the greatest probability over the target, after temperature scaling"""
     temperature: float
@@ -80,11 +85,7 @@ class Scores:
 
 def history_entry(step: int, scores: Scores) -> dict[str, Any]:
     """What a checkpoint keeps of an evaluation: everything that a choice may look at."""
-    entry = {key: value for key, value in asdict(scores).items() if key != "metrics"}
-    of_mid = [values for place, values in scores.metrics.items() if place.startswith("val/")]
-    total = sum(values["n"] for values in of_mid)
-    accuracy = sum(values["accuracy"] * values["n"] for values in of_mid) / total
-    return {"step": step, "mid_accuracy": accuracy, **entry}
+    return {"step": step, **{k: value for k, value in asdict(scores).items() if k != "metrics"}}
 
 
 def val_accuracies(scores: Scores) -> dict[str, float]:
@@ -140,11 +141,15 @@ def score_all(
 ) -> Scores:
     """Score predictions made at temperature 1 on everything that a run reports or chooses by.
 
-    The temperature is fitted on mid val first; all scores are those at that temperature, as the
-    bundle will be used. ``bootstrap`` resamples make the intervals; 0 makes none.
+    The temperature is fitted on mid val first, or is the starting bundle's where there are no
+    images of mid; all scores are those at that temperature, as the bundle will be used.
+    ``bootstrap`` resamples make the intervals; 0 makes none.
     """
     mid = predictions["val"]
-    temperature = fit_temperature(log_probabilities(mid.probabilities), mid.labels)
+    if data.start is None:
+        temperature = fit_temperature(log_probabilities(mid.probabilities), mid.labels)
+    else:
+        temperature = data.start.temperature
     tempered = {place: found.tempered(temperature) for place, found in predictions.items()}
     metrics: dict[str, dict[str, Any]] = {}
     for place, found in tempered.items():
@@ -154,16 +159,22 @@ def score_all(
     audit = tempered.get("audit")
     mean_entropy = float(_entropy(target.probabilities).mean())
     marginal_entropy = float(_entropy(target.probabilities.mean(0)))
-    presumed = presumed_prior(mid.probabilities, mid.labels, data.learnt_shares)
+    if data.start is None:
+        presumed = presumed_prior(mid.probabilities, mid.labels, data.learnt_shares)
+        mid_shares = mid.probabilities.mean(0)
+    else:
+        presumed = np.array(list(presumed_shares(data.start).values()))
+        mid_shares = np.array(list(data.start.priors.values()) or presumed)
     estimated = estimate_prior(target.probabilities, presumed, pseudocount=_PSEUDOCOUNT)
     return Scores(
         metrics=metrics,
-        mid_macro_recall=_macro_recall(mid, data.classes),
+        mid_macro_recall=None if data.start else _macro_recall(mid, data.classes),
         audit_macro_recall=_macro_recall(audit, data.classes) if audit else None,
         oracle_macro_recall=_macro_recall(oracle[-1], data.classes) if oracle else None,
         infomax=marginal_entropy - mean_entropy,
         effective_classes=float(np.exp(marginal_entropy)),
-        mid_effective_classes=float(np.exp(_entropy(mid.probabilities.mean(0)))),
+        mid_effective_classes=float(np.exp(_entropy(mid_shares))),
+        mid_accuracy=_mid_accuracy(data.start.metrics if data.start else metrics),
         target_confidence=float(target.probabilities.max(1).mean()),
         temperature=temperature,
         presumed_prior=presumed.tolist(),
@@ -197,8 +208,16 @@ def target_batches(
     """The target's training images without augmentation, (N, C, H, W) uint8, whole batches only."""
     rows = evaluated_rows(data.target_train, seed)
     rows = np.random.default_rng(seed).permutation(rows)  # a manifest is often sorted by class
-    for start in range(0, max(len(rows) - _BATCH, 0) + 1, _BATCH):
-        pixels = data.target_train.pixels.read_many(rows[start : start + _BATCH])
+    whole = len(rows) - len(rows) % _BATCH if len(rows) > _BATCH else len(rows)
+    return plain_batches(data.target_train, rows[:whole], device)
+
+
+def plain_batches(
+    images: ImageSet, rows: NDArray[np.intp], device: torch.device
+) -> Iterator[torch.Tensor]:
+    """``rows`` of ``images`` in their order, without augmentation, (B, C, H, W) uint8."""
+    for start in range(0, len(rows), _BATCH):
+        pixels = images.pixels.read_many(rows[start : start + _BATCH])  # (B, H, W, C)
         yield torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
 
 
@@ -216,7 +235,14 @@ def log_probabilities(probabilities: NDArray[np.float32]) -> NDArray[np.float64]
     return logits
 
 
-def _entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+def _mid_accuracy(metrics: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Over all instruments of ``val``; None where there is none."""
+    of_mid = [values for place, values in metrics.items() if place.startswith("val/")]
+    total = sum(values["n"] for values in of_mid)
+    return sum(values["accuracy"] * values["n"] for values in of_mid) / total if total else None
+
+
+def _entropy(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     clipped = np.clip(probabilities.astype(np.float64), 1e-30, None)
     entropy: NDArray[np.float64] = -(clipped * np.log(clipped)).sum(-1)
     return entropy

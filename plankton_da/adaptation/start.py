@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,14 +14,29 @@ from plankton_da.adaptation.preparation import TrainingData
 from plankton_da.config import BatchNormMode, Config
 from plankton_da.errors import ConfigError
 from plankton_da.networks.backbone import Weights, resolve_weights
-from plankton_da.networks.bundle import read_bundle, read_bundle_info
+from plankton_da.networks.bundle import BundleInfo, read_bundle, read_bundle_info
 from plankton_da.networks.classifier import PlanktonNetwork, build_network, resolve_batch_norm
+from plankton_da.tracking.registry import resolve_bundle
 
 log = logging.getLogger(__name__)
 
 
-def find_weights(config: Config) -> Weights:
-    """Where the network's weights will come from; said in the log.
+@dataclass(frozen=True)
+class Start:
+    """Where the network's weights come from."""
+
+    weights: Weights
+    bundle: Path | None = None
+    """folder of ``model.from_bundle``"""
+
+    @property
+    def info(self) -> BundleInfo | None:
+        """What the bundle says of itself."""
+        return read_bundle_info(self.bundle) if self.bundle else None
+
+
+def find_start(config: Config) -> Start:
+    """Find the weights to start from; said in the log.
 
     Raises
     ------
@@ -27,17 +44,22 @@ def find_weights(config: Config) -> Weights:
         There are none to be had.
     BundleError, ConfigError
         ``model.from_bundle`` is no bundle, or one of another backbone, width, size or colour.
+    RegistryError, TrackingError
+        It is not in the registry, or that does not answer.
     """
-    if config.model.from_bundle is None:
-        weights = resolve_weights(config.model.backbone, config.model.pretrained)
+    name = config.model.from_bundle
+    if name is None:
+        start = Start(resolve_weights(config.model.backbone, config.model.pretrained))
     else:
-        weights = Weights(f"weights of the bundle {config.model.from_bundle}")
-        _require_fitting(config, Path(config.model.from_bundle))
-    log.info("%s: %s", config.model.backbone, weights.words)
-    return weights
+        start = Start(
+            Weights(f"weights of the bundle {name}"), resolve_bundle(name, config.tracking.uri)
+        )
+        _require_fitting(config, start)
+    log.info("%s: %s", config.model.backbone, start.weights.words)
+    return start
 
 
-def build_method(config: Config, data: TrainingData, weights: Weights) -> Method:
+def build_method(config: Config, data: TrainingData, start: Start) -> Method:
     """The method over a network with its starting weights; new layers are drawn from the seed."""
     torch.manual_seed(config.seed)
     network = build_network(
@@ -48,40 +70,55 @@ def build_method(config: Config, data: TrainingData, weights: Weights) -> Method
             **dict.fromkeys(data.mid_instruments, "mid"),
             **dict.fromkeys(data.target_instruments, "target"),
         },
-        batch_norm=METHODS[config.method.name].batch_norm or _batch_norm(config, weights),
-        weights=weights,
+        batch_norm=METHODS[config.method.name].batch_norm or _batch_norm(config, start),
+        weights=start.weights,
         seed=config.seed,
     )
-    if config.model.from_bundle is not None:
-        _start_from(network, Path(config.model.from_bundle), data.classes)
+    if start.bundle is not None:
+        _start_from(network, start.bundle, data.classes)
     method = METHODS[config.method.name](network, config.method, config.model.label_smoothing)
     method.few_labels_weight = config.data.target_labelled_weight
+    method.allocate(len(data.target_train))
     return method
 
 
-def _batch_norm(config: Config, weights: Weights) -> BatchNormMode:
-    if config.model.from_bundle is not None and config.model.batch_norm == "auto":
-        return read_bundle_info(Path(config.model.from_bundle)).batch_norm
-    return resolve_batch_norm(config.model, weights)
+def _batch_norm(config: Config, start: Start) -> BatchNormMode:
+    if start.info is not None and config.model.batch_norm == "auto":
+        return start.info.batch_norm
+    return resolve_batch_norm(config.model, start.weights)
 
 
-def _require_fitting(config: Config, folder: Path) -> None:
-    info = read_bundle_info(folder)
-    pairs = {
-        "model.backbone": (config.model.backbone, info.backbone),
-        "model.bottleneck_dim": (config.model.bottleneck_dim, info.bottleneck_dim),
-        "data.image_size": (config.data.image_size, info.preprocess.image_size),
-        "data.preprocess.color": (config.data.preprocess.color, info.preprocess.color),
+def settings_of(info: BundleInfo) -> dict[str, Any]:
+    """Dotted config keys -> their values in a run that starts from this bundle."""
+    return {
+        "model.backbone": info.backbone,
+        "model.bottleneck_dim": info.bottleneck_dim,
+        "data.image_size": info.preprocess.image_size,
+        "data.preprocess.color": info.preprocess.color,
+        "data.preprocess.scale": info.preprocess.scale,
     }
+
+
+def _require_fitting(config: Config, start: Start) -> None:
+    if start.info is None:
+        return
+    ours = {
+        "model.backbone": config.model.backbone,
+        "model.bottleneck_dim": config.model.bottleneck_dim,
+        "data.image_size": config.data.image_size,
+        "data.preprocess.color": config.data.preprocess.color,
+        "data.preprocess.scale": config.data.preprocess.scale,
+    }
+    theirs = settings_of(start.info)
     differing = [
-        f"{key} is {ours!r}, the bundle's {theirs!r}"
-        for key, (ours, theirs) in pairs.items()
-        if ours != theirs
+        f"{key} is {ours[key]!r}, the bundle's {theirs[key]!r}"
+        for key in ours
+        if ours[key] != theirs[key]
     ]
     if differing:
         raise ConfigError(
-            f"model.from_bundle: {folder} does not fit: {'; '.join(differing)}; set these as the "
-            f"bundle has them"
+            f"model.from_bundle: {config.model.from_bundle} does not fit: {'; '.join(differing)}; "
+            f"set these as the bundle has them"
         )
 
 

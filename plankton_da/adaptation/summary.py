@@ -13,8 +13,13 @@ def summary(result: TrainResult) -> str:
         place, _, metric = key.rpartition("/")
         if metric in ("n", "accuracy", "macro_recall"):
             places.setdefault(place, {})[metric] = value
-    width = max(len(place) for place in places)
-    lines.append(f"{'':{width}}  images  accuracy  macro recall")
+    width = max((len(place) for place in places), default=0)
+    if places:
+        lines.append(f"{'':{width}}  images  accuracy  macro recall")
+    else:
+        lines.append(
+            "no labelled images: nothing was measured; label some: plankton-da audit select"
+        )
     for place, values in places.items():
         lines.append(
             f"{place:{width}}  {values['n']:6.0f}  {values['accuracy']:8.3f}  "

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import platformdirs
 import torch
+from numpy.typing import NDArray
 
 from plankton_da.adaptation.checkpoints import (
     Checkpoint,
@@ -39,18 +42,19 @@ from plankton_da.adaptation.run_folder import RunFolder, TrainResult
 from plankton_da.adaptation.scoring import (
     Scores,
     history_entry,
+    plain_batches,
     predict_all,
     score_all,
     target_batches,
     val_accuracies,
 )
 from plankton_da.adaptation.selection import choose
-from plankton_da.adaptation.start import build_method, find_weights
+from plankton_da.adaptation.start import build_method, find_start
 from plankton_da.config import Config
 from plankton_da.errors import ModelError
 from plankton_da.images.augment import build_augmentation
 from plankton_da.networks.backbone import normalisation
-from plankton_da.networks.bundle import Bundle, write_bundle
+from plankton_da.networks.bundle import Bundle, bundle_hash, write_bundle
 from plankton_da.networks.memory import keep_freed_memory
 from plankton_da.prediction.predictor import Predictor
 from plankton_da.tracking.runs import Run, check_tracking, start_run
@@ -79,12 +83,15 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
         return finished
     keep_freed_memory()
     device = settle_device(config.training.device)
-    weights = find_weights(config)
+    start = find_start(config)
+    bundle = None if start.bundle is None else bundle_hash(start.bundle)
+    folder.require_same_start(bundle)
     check_tracking(config.tracking)
     cache_folder = platformdirs.user_cache_path("plankton_da") / "pixels"
-    data = prepare(config, normalisation(config.model.backbone), cache_folder, progress=progress)
+    look = normalisation(config.model.backbone)
+    data = prepare(config, look, cache_folder, progress=progress, start=start.info)
 
-    method = build_method(config, data, weights).to(device).train()
+    method = build_method(config, data, start).to(device).train()
     run = start_run(
         config.tracking,
         name=folder.path.resolve().name,
@@ -92,7 +99,7 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
         tags={"method": config.method.name, "output_dir": str(folder.path.resolve())},
     )
     try:
-        folder.begin(config, run.run_id)
+        folder.begin(config, run.run_id, bundle)
         record_start(run, config, data)
         history, scalars = _run_steps(config, method, data, run, folder, device, progress)
         result = _conclude(config, method, data, run, folder, device, history, scalars)
@@ -126,21 +133,22 @@ def _run_steps(
         meter = Meter(**checkpoint.meter)
         log.info("continuing after step %d of %d", start, steps)
 
+    batches = StepBatches(
+        data.mid_train.pixels,
+        data.mid_train.labels,
+        data.target_train.pixels if method.adapts else None,
+        augment=build_augmentation(config.data.augmentation, config.data.image_size),
+        batch_size=config.data.batch_size_per_instrument,
+        class_balanced=config.data.sampler == "class_balanced",
+        seed=config.seed,
+        few=data.few.pixels if data.few else None,
+        few_labels=data.few.labels if data.few else None,
+        strong_augment=build_augmentation("strong", config.data.image_size)
+        if method.needs_strong_view
+        else None,
+    )
     loader = batch_loader(
-        StepBatches(
-            data.mid_train.pixels,
-            data.mid_train.labels,
-            data.target_train.pixels if method.adapts else None,
-            augment=build_augmentation(config.data.augmentation, config.data.image_size),
-            batch_size=config.data.batch_size_per_instrument,
-            class_balanced=config.data.sampler == "class_balanced",
-            seed=config.seed,
-            few=data.few.pixels if data.few else None,
-            few_labels=data.few.labels if data.few else None,
-            strong_augment=build_augmentation("strong", config.data.image_size)
-            if method.needs_strong_view
-            else None,
-        ),
+        batches,
         range(start, steps),
         workers=config.data.workers,
         pin_memory=device.type == "cuda",
@@ -162,11 +170,16 @@ def _run_steps(
             folder.checkpoints,
         )
 
-    images_per_step = config.data.batch_size_per_instrument * (2 if method.adapts else 1)
+    instruments = 2 if method.adapts and not method.source_free else 1
+    images_per_step = config.data.batch_size_per_instrument * instruments
     line = ProgressLine(start, steps, images_per_step, show=progress)
     autocast = mixed_precision(config.training.precision, device)
     with Interruption() as interruption:
         for done, host_batch in enumerate(loader, start + 1):
+            if method.refresh_every and (done - 1) % method.refresh_every == 0:
+                with line.evaluation():
+                    coming = range(done - 1, min(done - 1 + method.refresh_every, steps))
+                    _refresh(method, data, batches.target_rows(coming), device)
             batch = host_batch.to(device)
             fraction = (done - 1) / steps
             set_learning_rate(optimizer, fraction)
@@ -244,6 +257,13 @@ def _conclude(
     )
     folder.finish(result)
     return result
+
+
+def _refresh(
+    method: Method, data: TrainingData, rows: NDArray[np.intp], device: torch.device
+) -> None:
+    images = partial(plain_batches, data.target_train, rows, device)
+    method.refresh(torch.from_numpy(rows).to(device), images)
 
 
 def _evaluate(config: Config, method: Method, data: TrainingData, device: torch.device) -> Scores:

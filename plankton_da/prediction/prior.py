@@ -90,7 +90,7 @@ def find_prior(asked: str, info: BundleInfo) -> PriorCorrection | None:
     """
     if asked == NO_PRIOR:
         return None
-    presumed = _in_order(info.presumed_prior or _learnt_shares(info), info)
+    presumed = presumed_shares(info)
     if asked == ESTIMATED:
         if not info.target_prior:
             raise BundleError(
@@ -162,9 +162,14 @@ def _share(text: str) -> float | None:
     return share if 0 <= share < float("inf") else None
 
 
-def _learnt_shares(info: BundleInfo) -> dict[str, float]:
-    """Of bundles without ``presumed_prior``: the shares of classes in the training batches."""
+def presumed_shares(info: BundleInfo) -> dict[str, float]:
+    """Class -> share that a bundle's probabilities presume.
+
+    Of bundles that do not say so: the shares of classes in the training batches.
+    """
+    if info.presumed_prior:
+        return _in_order(info.presumed_prior, info)
     data: Mapping[str, object] = info.config.get("data", {})
     if data.get("sampler") == "uniform" and all(info.priors.get(name) for name in info.classes):
-        return info.priors
+        return _in_order(info.priors, info)
     return {name: 1 / len(info.classes) for name in info.classes}

@@ -13,7 +13,7 @@ from plankton_da.adaptation.methods import METHODS, Method, StepOutput
 from plankton_da.adaptation.methods.base import warm_up
 from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
 from plankton_da.adaptation.pairs import UdaBatch
-from plankton_da.config import SGDConfig, method_configs
+from plankton_da.config import SOURCE_FREE_METHODS, SGDConfig, method_configs
 from plankton_da.errors import ModelError
 
 MethodOf = Callable[..., Method]
@@ -24,6 +24,20 @@ def test_every_method_has_its_config_and_the_reverse() -> None:
     assert list(METHODS) == list(method_configs())
 
 
+def test_the_config_knows_which_methods_do_without_mid() -> None:
+    assert {n for n, cls in METHODS.items() if cls.source_free} == set(SOURCE_FREE_METHODS)
+
+
+@pytest.mark.parametrize("name", SOURCE_FREE_METHODS)
+def test_a_source_free_method_ignores_images_of_mid(
+    name: str, method_of: MethodOf, batch_of: BatchOf
+) -> None:
+    batch = batch_of(0)
+    without = batch._replace(mid_images=batch.mid_images[:0], mid_labels=batch.mid_labels[:0])
+    losses = [method_of(name)(b, torch.tensor(0.5)).loss for b in (batch, without)]
+    assert torch.equal(*losses)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_gives_a_differentiable_loss_and_detached_figures(
     name: str, method_of: MethodOf, batch_of: BatchOf
@@ -32,7 +46,7 @@ def test_a_step_gives_a_differentiable_loss_and_detached_figures(
     assert isinstance(output, StepOutput)
     assert output.loss.shape == ()
     assert output.loss.requires_grad
-    assert output.mid_logits.shape == (8, 5)
+    assert output.mid_logits.shape == (0 if METHODS[name].source_free else 8, 5)
     assert not output.mid_logits.requires_grad
     for scalar in output.scalars.values():
         assert scalar.shape == ()

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from plankton_da.adaptation.checkpoints import read_checkpoint
 from plankton_da.adaptation.preparation import prepare
 from plankton_da.adaptation.run_folder import TrainResult
-from plankton_da.adaptation.start import build_method, find_weights
+from plankton_da.adaptation.start import build_method, find_start
 from plankton_da.adaptation.training import train
 from plankton_da.config import Config
 from plankton_da.config_reading import parse_config
@@ -241,7 +241,7 @@ def test_a_run_can_start_from_a_bundle(
     started = {"from_bundle": str(bundle)}
     config = small_config(manifests, tmp_path / "run", "dann", model=started)
     data = prepare(config, ((0.5,) * 3, (0.5,) * 3), tmp_path / "cache", progress=False)
-    method = build_method(config, data, find_weights(config))
+    method = build_method(config, data, find_start(config))
     theirs = weights(tracked[0])
     ours = method.network.state_dict()
     assert ours.keys() == theirs.keys()

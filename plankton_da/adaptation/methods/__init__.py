@@ -10,6 +10,7 @@ from plankton_da.adaptation.methods.mcc import MCC
 from plankton_da.adaptation.methods.mic import MIC
 from plankton_da.adaptation.methods.pada import PADA
 from plankton_da.adaptation.methods.self_training import SelfTraining
+from plankton_da.adaptation.methods.shot import Shot
 from plankton_da.adaptation.methods.source_only import SourceOnly
 
 METHODS: dict[str, type[Method]] = {
@@ -21,6 +22,7 @@ METHODS: dict[str, type[Method]] = {
     "pada": PADA,
     "self_training": SelfTraining,
     "mic": MIC,
+    "shot": Shot,
 }
 
 __all__ = ["METHODS", "Method", "StepOutput"]

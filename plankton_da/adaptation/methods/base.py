@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -47,11 +47,15 @@ class Method(nn.Module):
     """whether a step needs target images"""
     batch_norm: ClassVar[BatchNormMode | None] = None
     """the only BatchNorm mode that the method can use; None: any"""
+    source_free: ClassVar[bool] = False
+    """whether a step does without images of mid"""
     needs_strong_view: ClassVar[bool] = False
     """whether a step needs ``target_strong_images``"""
 
     few_labels_weight: float = 1.0
     """weight of the classification loss on labelled target images, where a batch has any"""
+    refresh_every: int = 0
+    """steps between two calls of ``refresh``, the first before the first step; 0: none"""
 
     def __init__(self, network: PlanktonNetwork, config: Any, label_smoothing: float) -> None:
         super().__init__()
@@ -83,6 +87,15 @@ class Method(nn.Module):
     def step(self, batch: UdaBatch, progress: Tensor) -> StepOutput:
         """The method's own loss: on mid with its labels, on the target without."""
         raise NotImplementedError
+
+    def allocate(self, target_images: int) -> None:
+        """Make room for what is kept per target image, before a checkpoint is loaded."""
+
+    def refresh(self, rows: Tensor, images: Callable[[], Iterator[Tensor]]) -> None:
+        """Look at the target images ``rows`` (N,) of the next ``refresh_every`` steps.
+
+        ``images`` gives them in that order, without augmentation, in batches (B, C, H, W) uint8.
+        """
 
     def settle(self, target_batches: Iterator[Tensor]) -> None:
         """Make ``deployed`` ready to predict; ``target_batches`` are images (N, C, H, W) uint8.
