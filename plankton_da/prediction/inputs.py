@@ -182,14 +182,14 @@ class Inputs:
 
     def count(self) -> int:
         """How many items there are; faster than iterating, since files are not looked at."""
-        listed = self._listed(Counter())
+        listed = self._listed(Counter(), in_order=False)
         if self.shard is None:
             return sum(1 for _ in listed)
         return sum(1 for position, _ in enumerate(listed) if self.shard.has(position))
 
     def is_empty(self) -> bool:
         """Whether there is no image at all, in no shard."""
-        return next(self._listed(Counter()), None) is None
+        return next(self._listed(Counter(), in_order=False), None) is None
 
     def check_still_there(self) -> None:
         """Make sure that no INPUT was lost: unmounted, or removed.
@@ -200,7 +200,7 @@ class Inputs:
             One was.
         """
         for source, device in zip(self._sources, self._devices, strict=True):
-            if source.kind in ("folder", "archive") and _device(source.path) != device:
+            if source.kind in ("folder", "archive", "bin") and _device(source.path) != device:
                 raise DataError(
                     f"{source.path}: this INPUT is not there any more (unmounted, or removed); "
                     f"finished work is kept, the same command continues when it is back"
@@ -213,19 +213,19 @@ class Inputs:
         images, object_ids = self.listing
         return {**asdict(self.shard), "images_of_all": images, "object_ids_sha256": object_ids}
 
-    def _listed(self, ignored: Counter[str]) -> Iterator[_Listed]:
+    def _listed(self, ignored: Counter[str], *, in_order: bool = True) -> Iterator[_Listed]:
         for number, source in enumerate(self._sources):
             if source.manifest is not None:
                 yield from self._manifest_rows(source.manifest, number)
                 continue
-            for found in self._found(source, ignored):
+            for found in self._found(source, ignored, in_order):
                 yield _Listed(found, self._instrument, number, -1)
 
-    def _found(self, source: Source, ignored: Counter[str]) -> Iterator[Found]:
+    def _found(self, source: Source, ignored: Counter[str], in_order: bool) -> Iterator[Found]:
         ref = ref_of(source.path, self.folder)
         path = str(source.path)
         if source.kind == "folder":
-            yield from walk_folder(path, ref, source.prefix, ignored)
+            yield from walk_folder(path, ref, source.prefix, ignored, in_order=in_order)
         elif source.kind == "archive":
             yield from walk_archive(path, ref, source.prefix, ignored)
         elif source.kind == "bin":

@@ -22,35 +22,37 @@ def walk_folder(
     above: frozenset[tuple[int, int]] = frozenset(),
     *,
     no_samples: bool = False,
+    in_order: bool = True,
 ) -> Iterator[Found]:
     """Every image under ``folder``, names sorted by their bytes; hidden names are passed over.
 
     Symbolic links are followed, except to a folder that contains them. Archives and IFCB bins are
     read in place; with ``no_samples``, as in folders called ``beads``, bins are passed over. A
     folder that cannot be listed is one ``Found`` with a problem. ``ignored`` counts, by suffix, the
-    files that are no images.
+    files that are no images. ``in_order=False`` gives them as they come, without any list.
     """
     try:
         status = os.stat(folder)
         identity = (status.st_dev, status.st_ino)
         if identity in above:
             return
-        names, folders = _list(folder)
+        entries = _sorted(folder) if in_order else _as_they_come(folder)
     except OSError as error:
         yield Found(prefix or ".", ref, "", problem=image_error_of(error))
         return
     inside = above | {identity}
     start = f"{prefix}/" if prefix else ""
     ref_start = "" if ref == "." else f"{ref}/"
-    for raw in _split(names):
-        name = os.fsdecode(raw)
+    for name, is_folder in entries:
         path = os.path.join(folder, name)
         child = start + text_of(name)
         child_ref = ref_start + encode_name(name)
         suffix = os.path.splitext(name)[1].lower()
-        if raw in folders:
+        if is_folder:
             lost = no_samples or name.lower() in NO_SAMPLES
-            yield from walk_folder(path, child_ref, child, ignored, inside, no_samples=lost)
+            yield from walk_folder(
+                path, child_ref, child, ignored, inside, no_samples=lost, in_order=in_order
+            )
         elif suffix in IMAGE_SUFFIXES:
             yield Found(child, child_ref, path)
         elif suffix in ARCHIVE_SUFFIXES:
@@ -64,32 +66,43 @@ def walk_folder(
             ignored[_suffix_to_say(name, suffix)] += 1
 
 
-def _list(folder: str) -> tuple[bytes, set[bytes]]:
-    """The names in a folder, sorted and joined by ``/``, and those of the folders among them.
+def _sorted(folder: str) -> Iterator[tuple[str, bool]]:
+    """The names in a folder, by their bytes, and whether they are folders.
 
-    Joined, because the names of 200,000 files as objects would take 13 MB for the whole run.
+    The sorted names are joined by ``/``: as objects, 200,000 would take 13 MB for the whole run.
     """
     folders = set()
     names = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            raw = os.fsencode(entry.name)
-            names.append(raw)
-            if _is_folder(entry):
-                folders.add(raw)
+    for name, is_folder in _as_they_come(folder):
+        names.append(os.fsencode(name))
+        if is_folder:
+            folders.add(names[-1])
     names.sort()
-    return b"/".join(names), folders
+    joined = b"/".join(names)
+    del names
+    return _split(joined, folders)
 
 
-def _split(names: bytes) -> Iterator[bytes]:
+def _split(joined: bytes, folders: set[bytes]) -> Iterator[tuple[str, bool]]:
     start = 0
-    while start < len(names):
-        end = names.find(b"/", start)
-        end = len(names) if end < 0 else end
-        yield names[start:end]
+    while start < len(joined):
+        end = joined.find(b"/", start)
+        end = len(joined) if end < 0 else end
+        raw = joined[start:end]
+        yield os.fsdecode(raw), raw in folders
         start = end + 1
+
+
+def _as_they_come(folder: str) -> Iterator[tuple[str, bool]]:
+    entries = os.scandir(folder)  # here, so that a folder that cannot be listed is noticed here
+
+    def names() -> Iterator[tuple[str, bool]]:
+        with entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    yield entry.name, _is_folder(entry)
+
+    return names()
 
 
 def _suffix_to_say(name: str, suffix: str) -> str:
