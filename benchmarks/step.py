@@ -29,6 +29,7 @@ from benchmarks.provenance import provenance
 from plankton_da.adaptation.methods import METHODS
 from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
 from plankton_da.adaptation.pairs import StepBatches, UdaBatch, batch_loader
+from plankton_da.adaptation.views import AugmentedImages
 from plankton_da.adaptation.progress import Meter
 from plankton_da.config import ModelConfig, SGDConfig, method_configs
 from plankton_da.demo.archive import write_archive
@@ -109,11 +110,11 @@ def loaded(batch: int, preprocess: Preprocess, steps: int, folder: Path) -> Iter
         )
         for name in ("mid", "target")
     )
+    augment = build_augmentation("instrument", preprocess.image_size)
     batches = StepBatches(
-        mid,
+        AugmentedImages(mid, augment),
         np.arange(len(mid)) % CLASSES,
-        target,
-        augment=build_augmentation("instrument", preprocess.image_size),
+        AugmentedImages(target, augment),
         batch_size=batch,
         class_balanced=True,
         seed=0,

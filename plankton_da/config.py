@@ -24,7 +24,6 @@ from plankton_da.config_section import BatchNormMode as BatchNormMode
 from plankton_da.config_section import FilledString, Polarity, Section
 from plankton_da.config_section import Paths as Paths
 
-
 SOURCE_FREE_METHODS = ("shot",)
 """methods that learn from the target alone, from a bundle on"""
 SMOOTHED_METHODS = ("dann", "cdan", "mcc", "pada")
@@ -185,6 +184,9 @@ class TrainingConfig(Section):
     """optimizer steps"""
     evaluate_every: PositiveInt = 200
     """steps between evaluations; a checkpoint is written at each"""
+    frozen_copies: Literal["auto"] | NonNegativeInt = "auto"
+    """augmented copies of each image that pass the frozen stages once, before training, in place of
+    augmentation anew in each step; auto (4 where that is less work) | N | 0 (none)"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto (bf16 on CUDA, else fp32) | fp32 | bf16"""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from plankton_da.images.augment import Augment
-from plankton_da.images.cache import PixelSource
+from plankton_da.adaptation.views import View
 
 # Streams of random numbers that must not share a seed.
 _MID_ROWS, _TARGET_ROWS, _MID_AUGMENTATION, _TARGET_AUGMENTATION, _FEW_ROWS, _FEW_AUGMENTATION = (
@@ -21,7 +20,11 @@ _STRONG_AUGMENTATION = 6
 
 
 class UdaBatch(NamedTuple):
-    """One training step's images. There is no field for labels of the unlabelled target."""
+    """One training step's images. There is no field for labels of the unlabelled target.
+
+    Where frozen stages were computed beforehand, what they gave, (N, ...) float16, stands in place
+    of images; the network takes either.
+    """
 
     mid_images: Tensor
     """(M, C, H, W) uint8, preprocessed and augmented; M = 0 for methods that need no mid"""
@@ -53,7 +56,7 @@ class StepBatches(Dataset[UdaBatch]):
     Parameters
     ----------
     mid, target
-        Preprocessed images; ``target`` is None for methods that do not adapt.
+        Where images are drawn from; ``target`` is None for methods that do not adapt.
     mid_labels
         (len(mid),) int64.
     batch_size
@@ -62,29 +65,27 @@ class StepBatches(Dataset[UdaBatch]):
         Draw every class of mid equally often; else every image.
     few, few_labels
         Labelled target images and (len(few),) int64; every class is drawn equally often.
-    strong_augment
-        What makes the second view of the target's images; None: there is none.
+    target_strong
+        A second view of the target's images; None: there is none.
     """
 
     def __init__(
         self,
-        mid: PixelSource,
+        mid: View,
         mid_labels: NDArray[np.int64],
-        target: PixelSource | None,
+        target: View | None,
         *,
-        augment: Augment,
         batch_size: int,
         class_balanced: bool,
         seed: int,
-        few: PixelSource | None = None,
+        few: View | None = None,
         few_labels: NDArray[np.int64] | None = None,
-        strong_augment: Augment | None = None,
+        target_strong: View | None = None,
     ) -> None:
         self._mid = mid
         self._mid_labels = mid_labels
         self._target = target
-        self._augment = augment
-        self._strong_augment = strong_augment
+        self._target_strong = target_strong
         self._batch_size = batch_size
         self._seed = seed
         mid_rows = np.flatnonzero(mid.good)
@@ -104,30 +105,27 @@ class StepBatches(Dataset[UdaBatch]):
             mid_rows = self._balanced_rows(self._rows_of_class, _MID_ROWS, step)
         else:
             mid_rows = self._shuffled_rows(self._mid_rows, _MID_ROWS, step)
-        mid_images = self._images(self._mid, mid_rows, _MID_AUGMENTATION, step)
+        mid_images = self._draw(self._mid, mid_rows, _MID_AUGMENTATION, step)
         target_images, target_rows, strong_images = mid_images[:0], None, None
         if self._target is not None:
             target_rows = self._shuffled_rows(self._target_rows, _TARGET_ROWS, step)
-            target_images = self._images(self._target, target_rows, _TARGET_AUGMENTATION, step)
-            if self._strong_augment is not None:
-                strong_images = torch.from_numpy(
-                    self._images(
-                        self._target, target_rows, _STRONG_AUGMENTATION, step, self._strong_augment
-                    )
+            target_images = self._draw(self._target, target_rows, _TARGET_AUGMENTATION, step)
+            if self._target_strong is not None:
+                strong_images = self._draw(
+                    self._target_strong, target_rows, _STRONG_AUGMENTATION, step
                 )
         batch = UdaBatch(
-            torch.from_numpy(mid_images),
+            mid_images,
             torch.from_numpy(self._mid_labels[mid_rows]),
-            torch.from_numpy(target_images),
+            target_images,
             target_rows=None if target_rows is None else torch.from_numpy(target_rows),
             target_strong_images=strong_images,
         )
         if self._few is None or self._few_labels is None:
             return batch
         few_rows = self._balanced_rows(self._few_rows_of_class, _FEW_ROWS, step)
-        few_images = self._images(self._few, few_rows, _FEW_AUGMENTATION, step)
         return batch._replace(
-            few_images=torch.from_numpy(few_images),
+            few_images=self._draw(self._few, few_rows, _FEW_AUGMENTATION, step),
             few_labels=torch.from_numpy(self._few_labels[few_rows]),
         )
 
@@ -157,22 +155,11 @@ class StepBatches(Dataset[UdaBatch]):
             dtype=np.intp,
         )
 
-    def _images(
-        self,
-        source: PixelSource,
-        rows: NDArray[np.intp],
-        stream: int,
-        step: int,
-        augment: Augment | None = None,
-    ) -> NDArray[np.uint8]:
-        augment = augment or self._augment
-        pixels = source.read_many(rows)  # (B, H, W, C)
-        for position, image in enumerate(pixels):
-            pixels[position] = augment(image, (self._seed, stream, step, position))
-        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))  # (B, C, H, W)
+    def _draw(self, view: View, rows: NDArray[np.intp], stream: int, step: int) -> Tensor:
+        return torch.from_numpy(view.draw(rows, (self._seed, stream, step)))
 
 
-def _rows_of_class(source: PixelSource, labels: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+def _rows_of_class(source: View, labels: NDArray[np.int64]) -> list[NDArray[np.intp]]:
     rows = np.flatnonzero(source.good)
     return [rows[labels[rows] == label] for label in np.unique(labels[rows])]
 

@@ -14,6 +14,7 @@ import platformdirs
 import torch
 from numpy.typing import NDArray
 
+from plankton_da.adaptation.batches import step_batches
 from plankton_da.adaptation.checkpoints import (
     Checkpoint,
     checkpoint_path,
@@ -29,7 +30,7 @@ from plankton_da.adaptation.gradients import compute_gradients
 from plankton_da.adaptation.interruption import Interruption
 from plankton_da.adaptation.methods import Method
 from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
-from plankton_da.adaptation.pairs import StepBatches, batch_loader
+from plankton_da.adaptation.pairs import batch_loader
 from plankton_da.adaptation.preparation import TrainingData, prepare
 from plankton_da.adaptation.progress import LOG_EVERY, Meter, ProgressLine
 from plankton_da.adaptation.record import (
@@ -52,7 +53,6 @@ from plankton_da.adaptation.selection import choose
 from plankton_da.adaptation.start import build_method, find_start
 from plankton_da.config import Config
 from plankton_da.errors import ModelError
-from plankton_da.images.augment import build_augmentation
 from plankton_da.networks.backbone import normalisation
 from plankton_da.networks.bundle import Bundle, bundle_hash, write_bundle
 from plankton_da.networks.memory import keep_freed_memory
@@ -62,6 +62,11 @@ from plankton_da.tracking.runs import Run, check_tracking, start_run
 _BOOTSTRAP = 1000  # resamples behind the interval of the final scores
 
 log = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Where decoded images and features of frozen stages are kept between runs."""
+    return platformdirs.user_cache_path("plankton_da") / "pixels"
 
 
 def train(config: Config, *, resume: bool = False, progress: bool = False) -> TrainResult:
@@ -87,9 +92,8 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     bundle = None if start.bundle is None else bundle_hash(start.bundle)
     folder.require_same_start(bundle)
     check_tracking(config.tracking)
-    cache_folder = platformdirs.user_cache_path("plankton_da") / "pixels"
     look = normalisation(config.model.backbone)
-    data = prepare(config, look, cache_folder, progress=progress, start=start.info)
+    data = prepare(config, look, cache_folder(), progress=progress, start=start.info)
 
     method = build_method(config, data, start).to(device).train()
     run = start_run(
@@ -133,19 +137,8 @@ def _run_steps(
         meter = Meter(**checkpoint.meter)
         log.info("continuing after step %d of %d", start, steps)
 
-    batches = StepBatches(
-        data.mid_train.pixels,
-        data.mid_train.labels,
-        data.target_train.pixels if method.adapts else None,
-        augment=build_augmentation(config.data.augmentation, config.data.image_size),
-        batch_size=config.data.batch_size_per_instrument,
-        class_balanced=config.data.sampler == "class_balanced",
-        seed=config.seed,
-        few=data.few.pixels if data.few else None,
-        few_labels=data.few.labels if data.few else None,
-        strong_augment=build_augmentation("strong", config.data.image_size)
-        if method.needs_strong_view
-        else None,
+    batches = step_batches(
+        config, method, data, folder=cache_folder(), device=device, progress=progress
     )
     loader = batch_loader(
         batches,

@@ -43,6 +43,10 @@ class PixelSource:
         """The memory map's file, if there is one."""
         return self._stored.path if self._stored else None
 
+    def key(self) -> str:
+        """sha256 (hex) of what decides the pixels: the files' size and time, and the steps."""
+        return self._decoder.key()
+
     def read(self, row: int) -> NDArray[np.uint8]:
         """uint8 (H, W, C), the caller's own copy.
 

@@ -196,6 +196,16 @@ class PlanktonNetwork(nn.Module):
         ]
         self.train(self.training)
 
+    def frozen_state(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the frozen stages, which decide ``frozen_features``."""
+        frozen = {id(layer) for layer in self._frozen_layers}
+        return {
+            f"{name}.{key}": tensor
+            for name, layer in self.backbone.named_modules()
+            if id(layer) in frozen
+            for key, tensor in layer.state_dict().items()
+        }
+
     def learning_batch_norms(self) -> list[tuple[str, BatchNorm]]:
         """BatchNorm layers outside of frozen stages, which keep the statistics they came with."""
         frozen = {id(layer) for layer in self._frozen_layers}

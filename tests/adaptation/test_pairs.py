@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from plankton_da.adaptation.pairs import StepBatches, UdaBatch, batch_loader
+from plankton_da.adaptation.views import AugmentedImages
 from plankton_da.images.augment import build_augmentation
 from plankton_da.images.cache import PixelSource, open_pixels
 from plankton_da.images.preprocess import InstrumentLook, Preprocess
@@ -30,15 +31,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> PixelSource:
 def batches_of(
     source: PixelSource, seed: int = 0, balanced: bool = True, preset: str = "none"
 ) -> StepBatches:
+    view = AugmentedImages(source, build_augmentation(preset, 16))  # type: ignore[arg-type]
     return StepBatches(
-        source,
+        view,
         LABELS,
-        source,
-        augment=build_augmentation(preset, 16),  # type: ignore[arg-type]
+        view,
         batch_size=6,
         class_balanced=balanced,
         seed=seed,
     )
+
+
+def plain(source: PixelSource) -> AugmentedImages:
+    return AugmentedImages(source, build_augmentation("none", 16))
 
 
 def numbers(*images: torch.Tensor) -> list[int]:
@@ -64,24 +69,23 @@ def test_the_few_labelled_images_come_with_their_labels_every_class_equally(
     preprocess = Preprocess(image_size=16, instruments={"CAM": InstrumentLook()})
     images = open_pixels([f"{n}.png" for n in chosen], tmp_path, "CAM", preprocess)
     batches = StepBatches(
-        source,
+        plain(source),
         LABELS,
-        source,
-        augment=build_augmentation("none", 16),
+        plain(source),
         batch_size=6,
         class_balanced=True,
         seed=0,
-        few=images,
+        few=plain(images),
         few_labels=few[chosen],
     )
-    plain = batches_of(source)
+    without = batches_of(source)
     for step in range(20):
         batch = batches[step]
         assert batch.few_images is not None
         assert batch.few_labels is not None
         assert [few[number] for number in numbers(batch.few_images)] == batch.few_labels.tolist()
         assert np.bincount(batch.few_labels).tolist() == [3, 0, 3]
-        assert equal(batch._replace(few_images=None, few_labels=None), plain[step])
+        assert equal(batch._replace(few_images=None, few_labels=None), without[step])
 
 
 def test_labels_stay_with_their_images(source: PixelSource) -> None:
@@ -146,10 +150,9 @@ def test_images_that_do_not_decode_are_never_drawn(tmp_path: Path) -> None:
         [f"{n}.png" for n in range(6)], tmp_path, "CAM", preprocess, on_bad_image="skip"
     )
     batches = StepBatches(
-        source,
+        plain(source),
         np.array([0, 0, 0, 1, 1, 1]),
-        source,
-        augment=build_augmentation("none", 16),
+        plain(source),
         batch_size=5,
         class_balanced=True,
         seed=0,
@@ -162,10 +165,9 @@ def test_images_that_do_not_decode_are_never_drawn(tmp_path: Path) -> None:
 
 def test_methods_that_do_not_adapt_load_no_target(source: PixelSource) -> None:
     batches = StepBatches(
-        source,
+        plain(source),
         LABELS,
         None,
-        augment=build_augmentation("none", 16),
         batch_size=4,
         class_balanced=True,
         seed=0,
@@ -175,12 +177,12 @@ def test_methods_that_do_not_adapt_load_no_target(source: PixelSource) -> None:
 
 def test_the_strong_view_is_of_the_same_rows(source: PixelSource) -> None:
     def batches(strong: str | None) -> StepBatches:
+        view = AugmentedImages(source, build_augmentation(strong, 16)) if strong else None  # type: ignore[arg-type]
         return StepBatches(
-            source,
+            plain(source),
             LABELS,
-            source,
-            augment=build_augmentation("none", 16),
-            strong_augment=build_augmentation(strong, 16) if strong else None,  # type: ignore[arg-type]
+            plain(source),
+            target_strong=view,
             batch_size=6,
             class_balanced=True,
             seed=0,

@@ -331,3 +331,55 @@ def test_a_few_label_that_mid_does_not_know_is_an_error(
     write_manifest(read_manifest(few).table.assign(label="unicorn"), few, overwrite=True)
     with pytest.raises(ManifestError, match="no training image of unicorn"):
         train(small_config(manifests, tmp_path / "r", "mcc", data={"target_labelled": str(few)}))
+
+
+@pytest.mark.parametrize("freeze", [2, "all"])
+def test_frozen_stages_are_passed_once_where_that_is_less_work(
+    manifests: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    freeze: int | str,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run(name: str, copies: int | str, method: str = "mcc") -> dict[str, Any]:
+        config = small_config(
+            manifests,
+            tmp_path / name,
+            method,
+            model={"freeze": freeze, "batch_norm": "frozen"},
+            training={"frozen_copies": copies, "steps": 6},
+        )
+        with caplog.at_level(logging.INFO):
+            result = train(config)
+        return dict(load_file(Path(result.bundle) / "model.safetensors"))
+
+    def files() -> list[Path]:
+        return sorted((tmp_path / "cache").rglob("frozen-*.npy"))
+
+    plain = run("auto", "auto")  # six steps draw fewer images than four copies of all
+    assert files() == []
+    cached = run("cached", 2)
+    assert len(files()) == 2  # mid and target
+    assert "passed once by 2 augmented copies" in caplog.text
+    run("other_method", 2, "source_only")
+    assert len(files()) == 2
+    moved = [name for name in plain if not np.array_equal(plain[name], cached[name])]
+    frozen = set(plain) - set(moved)
+    assert any(name.startswith("backbone") for name in frozen)
+    assert "head.weight" in moved
+
+
+def test_what_cannot_be_passed_once_is_passed_anew_and_said(
+    manifests: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = small_config(
+        manifests,
+        tmp_path / "run",
+        "source_only",
+        model={"backbone": "test_vit", "freeze": 2},
+        training={"frozen_copies": 2},
+    )
+    train(config)
+    assert "test_vit does not come apart behind its frozen stages" in caplog.text

@@ -45,6 +45,8 @@ class Method(nn.Module):
 
     adapts: ClassVar[bool] = True
     """whether a step needs target images"""
+    takes_features: ClassVar[bool] = True
+    """whether what frozen stages gave may stand in place of images"""
     batch_norm: ClassVar[BatchNormMode | None] = None
     """the only BatchNorm mode that the method can use; None: any"""
     source_free: ClassVar[bool] = False
