@@ -65,7 +65,7 @@ def with_scale(
         else:
             looks[name] = looks[name].model_copy(update={"pixel_size_um": size})
     if problems:
-        raise DataError("\n".join([*problems, "or keep data.preprocess.scale: fit"]))
+        raise DataError("\n".join([*problems, "Or keep data.preprocess.scale: fit"]))
     um_per_pixel = settings.um_per_pixel
     if um_per_pixel is None:
         extents = [_extent_um(looks[name], mine) for name, mine in images.items()]
@@ -114,13 +114,13 @@ def _one_size(name: str, texts: Sequence[str], configured: float | None) -> floa
     elif lacking:
         raise DataError(
             f"{name}: {lacking} of {len(texts)} rows have no pixel_size_um, which scale: physical "
-            f"needs; fill the column, set data.preprocess.instruments.{name}.pixel_size_um,"
+            f"needs; fill the column, or set data.preprocess.instruments.{name}.pixel_size_um"
         )
     if not _same(given.min(), given.max()):
         raise DataError(
             f"{name}: pixels of {given.min():g} to {given.max():g} µm, but scale: physical takes "
             "one size for an instrument; build a manifest for each magnification with a name of "
-            "its own (--instrument), mend the sizes,"
+            "its own (--instrument), or mend the sizes"
         )
     return float(np.median(given))
 
