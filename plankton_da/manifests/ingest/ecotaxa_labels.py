@@ -26,7 +26,14 @@ def labels_of(table: pd.DataFrame, all_labels: bool, remarks: list[str]) -> pd.S
     categories = column_of(table, CATEGORY).str.strip().to_numpy(dtype=object)
     numbers = column_of(table, CATEGORY_ID).str.strip().to_numpy(dtype=object)
     statuses = column_of(table, STATUS).str.strip().str.lower().to_numpy(dtype=object)
-    without_name = np.array([is_empty(value) for value in categories], dtype=bool)
+    # nan stands for none where nobody gave a status; beside one, a taxon may be called NA
+    without_name = (categories == "") | np.array(
+        [
+            is_empty(value) and not status
+            for value, status in zip(categories, statuses, strict=True)
+        ],
+        dtype=bool,
+    )
     without_number = np.array([is_empty(value) for value in numbers], dtype=bool)
     labels = np.where(without_name, np.where(without_number, "", numbers), categories)
     found = labels != ""
