@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -29,6 +29,7 @@ SCORES = st.floats(0, 1, width=32)
 
 
 @settings(max_examples=20, deadline=None)
+@example([("007", "NA", 0.1), ("nan", "nan", 1e-05), ('"a', 'x"y', 1.0)])
 @given(
     st.lists(
         st.tuples(WORDS, WORDS.filter(lambda text: text != "unclassified"), SCORES),
