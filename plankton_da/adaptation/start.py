@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,19 @@ def _batch_norm(config: Config, start: Start) -> BatchNormMode:
     return resolve_batch_norm(config.model, start.weights)
 
 
-def settings_of(info: BundleInfo) -> dict[str, Any]:
-    """Dotted config keys -> their values in a run that starts from this bundle."""
+def bundle_settings(name: str, tracking_uri: str | None = None) -> dict[str, Any]:
+    """Dotted config keys -> what a config needs to start from the bundle ``name``.
+
+    Raises
+    ------
+    BundleError, RegistryError, TrackingError
+        There is no such bundle, or the registry does not answer.
+    """
+    info = read_bundle_info(resolve_bundle(name, tracking_uri))
+    return {"model.from_bundle": name, **_demands(info)}
+
+
+def _demands(info: BundleInfo) -> dict[str, Any]:
     return {
         "model.backbone": info.backbone,
         "model.bottleneck_dim": info.bottleneck_dim,
@@ -102,18 +114,10 @@ def settings_of(info: BundleInfo) -> dict[str, Any]:
 def _require_fitting(config: Config, start: Start) -> None:
     if start.info is None:
         return
-    ours = {
-        "model.backbone": config.model.backbone,
-        "model.bottleneck_dim": config.model.bottleneck_dim,
-        "data.image_size": config.data.image_size,
-        "data.preprocess.color": config.data.preprocess.color,
-        "data.preprocess.scale": config.data.preprocess.scale,
-    }
-    theirs = settings_of(start.info)
     differing = [
-        f"{key} is {ours[key]!r}, the bundle's {theirs[key]!r}"
-        for key in ours
-        if ours[key] != theirs[key]
+        f"{key} is {ours!r}, the bundle's {theirs!r}"
+        for key, theirs in _demands(start.info).items()
+        if (ours := attrgetter(key)(config)) != theirs
     ]
     if differing:
         raise ConfigError(

@@ -30,12 +30,23 @@ def init(
     taxonomy: Annotated[
         str | None, typer.Option(help="CSV label,class: what the labels are called in the model.")
     ] = None,
+    from_bundle: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Start from this bundle (folder, models:/NAME@alias); method shot needs one.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the file if it exists.")] = False,
 ) -> None:
     """Write a commented config with every option at its default."""
     from plankton_da.config_text import config_text, write_config
 
-    changes = {"data.taxonomy": taxonomy} if taxonomy else {}
+    changes: dict[str, object] = {"data.taxonomy": taxonomy} if taxonomy else {}
+    if from_bundle:
+        from plankton_da.adaptation.start import bundle_settings
+
+        changes |= bundle_settings(from_bundle)
     text = config_text(method, mid=tuple(mid or ()), target=tuple(target or ()), changes=changes)
     write_config(text, out, overwrite=overwrite)
     typer.echo(f"wrote {out}; next: plankton-da train {out}")

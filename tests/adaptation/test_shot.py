@@ -30,7 +30,7 @@ from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT
 from plankton_da.errors import ConfigError, ManifestError
 from plankton_da.manifests.ingest import IngestOptions, build_manifest
 from plankton_da.manifests.table import read_manifest, write_manifest
-from plankton_da.networks.bundle import BundleInfo, read_bundle_info
+from plankton_da.networks.bundle import read_bundle_info
 from plankton_da.prediction.predictor import Predictor
 
 MethodOf = Callable[..., Method]
@@ -424,13 +424,11 @@ def test_without_mid_the_last_step_that_has_not_collapsed_is_chosen() -> None:
 
 
 def test_init_writes_a_config_that_fits_the_bundle(lab: Path, tmp_path: Path) -> None:
-    from plankton_da.adaptation.start import settings_of
+    from plankton_da.adaptation.start import bundle_settings
     from plankton_da.config_reading import load_config
     from plankton_da.config_text import config_text, write_config
 
-    bundle = lab / "start" / "bundle"
-    info: BundleInfo = read_bundle_info(bundle)
-    changes = {"model.from_bundle": str(bundle), **settings_of(info)}
+    changes = bundle_settings(str(lab / "start" / "bundle"))
     text = config_text("shot", target=(str(lab / "target.csv"),), changes=changes)
     write_config(text, tmp_path / "shot.yaml")
     sets = ["training.steps=1", f"output_dir={tmp_path / 'run'}", "tracking.backend=none"]
