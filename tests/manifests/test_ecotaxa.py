@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from plankton_da.errors import ManifestError, UsageError
+from plankton_da.errors import DataError, ManifestError
 from plankton_da.images.refs import open_image
 from plankton_da.manifests.checks import check_manifest
 from plankton_da.manifests.ingest import IngestOptions, IngestResult, build_manifest
@@ -312,7 +312,7 @@ def test_the_same_input_twice_is_read_once(write: Write) -> None:
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file or folder"):
+    with pytest.raises(DataError, match="no such file or folder"):
         built(tmp_path / "nowhere")
     (tmp_path / "in").mkdir()
     with pytest.raises(ManifestError, match="no EcoTaxa table found"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plankton_da.errors import ManifestError, OutputError, UsageError
+from plankton_da.errors import DataError, ManifestError, OutputError, UsageError
 from plankton_da.images.refs import open_image
 from plankton_da.manifests.checks import check_manifest
 from plankton_da.manifests.ingest import IngestOptions, IngestResult, build_manifest
@@ -220,9 +220,9 @@ def test_nothing_found(tmp_path: Path, draw: Draw) -> None:
 def test_impossible_requests(tmp_path: Path, draw: Draw) -> None:
     file = draw("a/x.png")
     out = tmp_path / "m.csv"
-    with pytest.raises(UsageError, match="neither a folder nor"):
+    with pytest.raises(DataError, match="neither a folder nor"):
         build_manifest("folders", [file], "I", out)
-    with pytest.raises(UsageError, match="no such file or folder"):
+    with pytest.raises(DataError, match="no such file or folder"):
         build_manifest("folders", [tmp_path / "absent"], "I", out)
     with pytest.raises(UsageError, match="did you mean folders"):
         build_manifest("folder", [tmp_path], "I", out)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plankton_da.demo.bins import draw_pictures, write_bin
-from plankton_da.errors import ManifestError, UsageError
+from plankton_da.errors import DataError, ManifestError
 from plankton_da.images.ifcb import NO_SAMPLES, parse_header, read_bin
 from plankton_da.images.refs import open_image
 from plankton_da.manifests.checks import check_manifest
@@ -140,9 +140,9 @@ def test_what_is_no_bin_is_named(tmp_path: Path) -> None:
 
 def test_impossible_inputs(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
-    with pytest.raises(UsageError, match="neither a folder nor a file of a bin"):
+    with pytest.raises(DataError, match="neither a folder nor a file of a bin"):
         built(tmp_path / "a.png", out=tmp_path / "m.csv")
-    with pytest.raises(UsageError, match="no such file or folder"):
+    with pytest.raises(DataError, match="no such file or folder"):
         built(tmp_path / "absent", out=tmp_path / "m.csv")
     write_bin(tmp_path / "empty", NEW, [None])
     with pytest.raises(ManifestError, match=r"1 bin\(s\) were read and hold none"):

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from plankton_da.errors import ManifestError, UsageError
+from plankton_da.errors import DataError, ManifestError
 from plankton_da.manifests.columns import OPTIONAL, REQUIRED, TEXT, column_of
 from plankton_da.manifests.ecotaxa_tables import OWN_ID, is_empty
 from plankton_da.manifests.ingest.ecotaxa_labels import labels_of
@@ -67,7 +67,7 @@ def build(
 
     Raises
     ------
-    UsageError
+    DataError
         An input is not there.
     ManifestError
         No row could be made of any table; the message says why.
@@ -121,7 +121,7 @@ def _check_inputs(inputs: Sequence[Path]) -> None:
         if not (path.is_file() or path.is_dir())
     ]
     if problems:
-        raise UsageError("\n".join(problems))
+        raise DataError("\n".join(problems))
 
 
 def _distinct(inputs: Sequence[Path], places: Places) -> list[TableFile]:

@@ -50,8 +50,10 @@ def build(
 
     Raises
     ------
+    DataError
+        An input is not there, or neither a folder nor an archive.
     UsageError
-        An input is neither a folder nor an archive, or two have the same name.
+        Two have the same name.
     ManifestError
         No image was found.
     """

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from plankton_da.errors import ImageError, ManifestError, UsageError
+from plankton_da.errors import DataError, ImageError, ManifestError
 from plankton_da.images.ifcb import NO_SAMPLES, SUFFIXES, Bin, RowState, is_of_bin, read_bin
 from plankton_da.images.refs import ref_of
 from plankton_da.manifests.columns import REQUIRED, TEXT
@@ -64,8 +64,8 @@ def build(
 
     Raises
     ------
-    UsageError
-        An input is neither a folder nor a file of a bin.
+    DataError
+        An input is not there, or neither a folder nor a file of a bin.
     ManifestError
         No image was found, or no labels where ``labels`` says.
     """
@@ -170,7 +170,7 @@ def _check(inputs: Sequence[Path]) -> None:
         elif not path.is_dir() and not is_of_bin(path.name):
             problems.append(f"{path}: {_EXPECTED}")
     if problems:
-        raise UsageError("\n".join(problems))
+        raise DataError("\n".join(problems))
 
 
 _EXPECTED = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from plankton_da.errors import UsageError
+from plankton_da.errors import DataError, UsageError
 from plankton_da.images.refs import encode_name
 
 
@@ -38,8 +38,10 @@ def open_inputs(inputs: Sequence[Path], what: str, suffixes: Sequence[str] = ())
 
     Raises
     ------
+    DataError
+        An INPUT is not there, or something else; all are listed.
     UsageError
-        An INPUT is not there or something else, or two have the same name; all are listed.
+        Two have the same name.
     """
     problems = []
     for path in inputs:
@@ -50,9 +52,11 @@ def open_inputs(inputs: Sequence[Path], what: str, suffixes: Sequence[str] = ())
         elif not path.is_dir() and path.suffix.lower() not in suffixes:
             kind = "neither a folder nor a file that is read here" if suffixes else "not a folder"
             problems.append(f"{path}: {kind}; name {what}")
+    if problems:
+        raise DataError("\n".join(problems))
     resolved = [path.resolve() for path in inputs]
     names = [path.name for path in resolved]
-    problems += [
+    problems = [
         f"{names.count(name)} inputs are called {name!r}, so that ids would not be unique; "
         "build one manifest for each, or name the folder above them"
         for name in sorted({name for name in names if names.count(name) > 1})
