@@ -46,6 +46,7 @@ _MANAGED = {
     PARENT_CATEGORY,
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|\+00:00)?$")
 _PLAIN_NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?|nan|NaN|NA")
 _SHOWN = 3  # values in a note
 
@@ -87,16 +88,28 @@ def _is_known(name: str) -> bool:
 
 
 def _add_ids(rows: pd.DataFrame, found: dict[str, pd.Series[str]]) -> None:
-    """Sample and acquisition of images that did not come from EcoTaxa: their group and camera."""
+    """Ids that EcoTaxa wants where there are columns of a sample, acquisition or process."""
     if OWN_ID not in rows and not any(name.startswith(("sample_", "acq_")) for name in found):
-        group, camera = column_of(rows, "group"), rows["instrument"]
-        if bool((group != "").any()):
-            found["sample_id"] = group
-        found["acq_id"] = camera.where(group == "", camera + "_" + group)
-        found["acq_instrument"] = camera
+        _add_what_is_known(rows, found)
     for prefix in ("sample_", "acq_", "process_"):
         if any(name.startswith(prefix) for name in found) and f"{prefix}id" not in found:
             found[f"{prefix}id"] = pd.Series("", index=rows.index, dtype=TEXT)
+
+
+def _add_what_is_known(rows: pd.DataFrame, found: dict[str, pd.Series[str]]) -> None:
+    """Of images that did not come from EcoTaxa: group, camera, time, pixel size and volume."""
+    group, camera = column_of(rows, "group"), rows["instrument"]
+    if bool((group != "").any()):
+        found["sample_id"] = group
+    found["acq_id"] = camera.where(group == "", camera + "_" + group)
+    found["acq_instrument"] = camera
+    for name in ("pixel_size_um", "volume_ml"):
+        if name in rows:
+            found[f"acq_{name}"] = rows[name]
+    if "time" in rows and "object_date" not in found:  # ISO 8601 in UTC, as ingests write it
+        moments = rows["time"].where(rows["time"].str.match(_MOMENT), "")
+        found["object_date"] = moments.str.slice(0, 10)
+        found["object_time"] = moments.str.slice(11, 19)
 
 
 def _mended(name: str, column: pd.Series[str], notes: list[str]) -> pd.Series[str]:

@@ -269,8 +269,20 @@ def test_an_object_with_several_images_gets_the_most_certain_prediction(
 def test_samples_and_acquisitions_of_images_from_elsewhere(
     predicted: Predicted, tmp_path: Path
 ) -> None:
-    exported(predicted(THREE, group=["bin1", "bin1", ""]))
+    exported(
+        predicted(
+            THREE,
+            group=["bin1", "bin1", ""],
+            time=["2016-07-14T02:39:10Z", "2016-07-14T02:39:10.25Z", "14.7.2016"],
+            pixel_size_um=["0.294", "0.294", ""],
+            volume_ml=["4.9", "4.9", ""],
+        )
+    )
     rows = rows_of(tmp_path / "X.zip")
+    assert [row["object_date"] for row in rows] == ["20160714", "20160714", ""]
+    assert [row["object_time"] for row in rows] == ["023910", "023910", ""]
+    assert [row["acq_pixel_size_um"] for row in rows] == ["0.294", "0.294", ""]
+    assert [row["acq_volume_ml"] for row in rows] == ["4.9", "4.9", ""]
     assert [row["sample_id"] for row in rows] == ["bin1", "bin1", ""]
     assert [row["acq_id"] for row in rows] == ["CAM1_bin1", "CAM1_bin1", "CAM1"]
 
