@@ -73,8 +73,40 @@ class Quadrants(torch.nn.Module):
         return torch.nn.functional.adaptive_avg_pool2d(images.mean(1, keepdim=True), 2).flatten(1)
 
 
+def draw_quadrants(levels: torch.Tensor) -> torch.Tensor:
+    """Grey values (N, 4) of the quarters to images (N, 1, 8, 8) uint8."""
+    images = levels.round().clamp(0, 255).to(torch.uint8).view(-1, 1, 2, 2)
+    return images.repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+
 @pytest.fixture
-def learn_quadrants() -> Callable[..., float]:
+def quadrant_method() -> Callable[..., Method]:
+    """``quadrant_method(name, classes, **settings)``: a method over a linear head on quarters."""
+
+    def build(name: str, classes: int, **settings: Any) -> Method:
+        network = PlanktonNetwork(
+            Quadrants(),  # type: ignore[arg-type]  # as far as networks know backbones
+            classes,
+            bottleneck_dim=0,
+            batch_norm="frozen",
+            domains={"MID": "mid", "TARGET": "target"},
+            mean=(0.5,),
+            std=(0.25,),
+        )
+        torch.nn.init.zeros_(network.head.weight)
+        return METHODS[name](network, method_configs()[name](**settings), 0.1).train()
+
+    return build
+
+
+@pytest.fixture
+def quadrant_images() -> Callable[[torch.Tensor], torch.Tensor]:
+    """``quadrant_images(levels)``: see ``draw_quadrants``."""
+    return draw_quadrants
+
+
+@pytest.fixture
+def learn_quadrants(quadrant_method: Callable[..., Method]) -> Callable[..., float]:
     """``learn_quadrants(method, share, **settings)``: macro recall on a target with a known answer.
 
     Two classes. On mid the first quarter is dark or light; on the target so is the second quarter,
@@ -83,11 +115,8 @@ def learn_quadrants() -> Callable[..., float]:
     """
 
     def draw(classes: torch.Tensor, quarters: torch.Tensor) -> torch.Tensor:
-        levels = (
-            127 + 60 * (2 * classes[:, None] - 1) * quarters + 15 * torch.randn(len(classes), 4)
-        )
-        images = levels.clamp(0, 255).to(torch.uint8).view(-1, 1, 2, 2)
-        return images.repeat_interleave(4, 2).repeat_interleave(4, 3)  # (N, 1, 8, 8)
+        noise = 15 * torch.randn(len(classes), 4)
+        return draw_quadrants(127 + 60 * (2 * classes[:, None] - 1) * quarters + noise)
 
     def learn(name: str, share: float, **settings: Any) -> float:
         torch.manual_seed(0)
@@ -97,17 +126,7 @@ def learn_quadrants() -> Callable[..., float]:
         ]
         mid = draw(mid_labels, torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
         target = draw(labels, seen_in)
-        network = PlanktonNetwork(
-            Quadrants(),  # type: ignore[arg-type]  # as far as networks know backbones
-            2,
-            bottleneck_dim=0,
-            batch_norm="frozen",
-            domains={"MID": "mid", "TARGET": "target"},
-            mean=(0.5,),
-            std=(0.25,),
-        )
-        torch.nn.init.zeros_(network.head.weight)
-        method = METHODS[name](network, method_configs()[name](**settings), 0.1).train()
+        method = quadrant_method(name, 2, **settings)
         optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.5)
         for step in range(400):
             rows, others = torch.randint(0, 400, (2, 64))
