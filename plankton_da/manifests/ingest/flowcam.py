@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from plankton_da.errors import ManifestError, UsageError
-from plankton_da.manifests.ingest.flowcam_collages import COLLAGE, Collages
-from plankton_da.manifests.ingest.flowcam_lists import Particle, ParticleList, is_particle_table
-from plankton_da.manifests.ingest.flowcam_runs import RunFacts, read_facts
+from plankton_da.manifests.ingest.flowcam_collages import Collages
+from plankton_da.manifests.ingest.flowcam_lists import ParticleList, is_particle_table
+from plankton_da.manifests.ingest.flowcam_runs import Run
 from plankton_da.manifests.ingest.options import IngestOptions
 from plankton_da.manifests.ingest.places import Input, as_text, open_inputs
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.ingest.rows import Rows
 from plankton_da.manifests.ingest.walk import Walk, no_regular_file
-from plankton_da.manifests.pixel_sizes import in_micrometres
 from plankton_da.manifests.problems import SHOWN_PER_CODE
 
 SUMMARY = "FlowCam runs: .lst (or exported .csv) and collages, which stay as they are"
@@ -128,7 +127,7 @@ class _Reading:
             self.skipped += [(str(folder / name), why) for name, why in collages.unnamed()]
 
     def _list(self, path: Path, prefix: str, collages: Collages) -> None:
-        run = _Run(path, prefix, collages.names)
+        run = Run(path, prefix, collages.names)
         particles = ParticleList(path)
         lines: dict[str, int] = {}
         trouble: Counter[str] = Counter()
@@ -160,86 +159,6 @@ class _Reading:
             why = f"{again} particle(s) stand in another list of this folder already"
             self.skipped.append((str(path), why))
         self.remarks += run.remarks(len(lines))
-
-
-class _Run:
-    """One list: what all its particles share."""
-
-    def __init__(self, path: Path, prefix: str, names: Mapping[str, str]) -> None:
-        self._path = path
-        self._prefix = prefix
-        self._names = names
-        self._start = f"{prefix}{as_text(path.stem)}"
-        self._facts: RunFacts | None = None
-        self._group = ""
-        self._sizes: dict[str, tuple[str, str]] = {}
-
-    def row(self, particle: Particle, ref: str) -> tuple[str, ...]:
-        """In the order of ``_COLUMNS``."""
-        if self._facts is None:
-            # the list may be a selection, or be called metadata.lst: collages bear the run's name
-            named = COLLAGE.fullmatch(particle.collage)
-            run = named[1] if named else self._path.stem
-            self._group = f"{self._prefix}{as_text(run)}"
-            self._facts = read_facts(self._path.parent, self._names, [self._path.stem, run])
-        facts = self._facts
-        return (
-            f"{self._start}/{particle.number}",
-            ref,
-            self._group,
-            self._size(particle.pixel_size),
-            particle.number,
-            particle.image_id,
-            particle.ppc,
-            particle.time,
-            particle.esd_um,
-            particle.abd_um,
-            facts.volume_ml,
-            facts.dilution,
-            facts.magnification,
-            facts.flow_cell,
-            facts.start,
-        )
-
-    def remarks(self, particles: int) -> list[str]:
-        """Sentences about contradictions between the run's files."""
-        said = [f"{self._path}: pixel size {why}" for _, why in self._sizes.values() if why]
-        facts = self._facts
-        if facts is None:
-            return said
-        if facts.particles and facts.particles.isdigit() and int(facts.particles) != particles:
-            said.append(
-                f"{self._path}: lists {particles} particles, but the run's summary counts "
-                f"{facts.particles}; volume_ml is that of the whole run"
-            )
-        return said
-
-    def _size(self, stated: str) -> str:
-        if stated not in self._sizes:
-            self._sizes[stated] = self._settle_size(stated)
-        return self._sizes[stated][0]
-
-    def _settle_size(self, stated: str) -> tuple[str, str]:
-        elsewhere = self._facts.pixel_size if self._facts else ""
-        number = _positive(stated)
-        if number is None:
-            number = _positive(elsewhere)
-            if number is None:
-                return "", f"{stated!r} in the list is none, and no other file of the run has one"
-        elif (other := _positive(elsewhere)) and abs(other / number - 1) > 0.001:
-            side, why = in_micrometres(number, "um")
-            also = f"{stated} µm in the list, {elsewhere} µm beside it; the list's is taken"
-            return ("" if side is None else f"{side:.6g}", f"{also}; {why}" if why else also)
-        side, why = in_micrometres(number, "um")
-        return "" if side is None else f"{side:.6g}", why
-
-
-def _positive(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if 0 < number < float("inf") else None
 
 
 def _nothing(inputs: Sequence[Path], reading: _Reading) -> str:

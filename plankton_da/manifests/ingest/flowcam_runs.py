@@ -8,6 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from plankton_da.manifests.ingest.flowcam_collages import COLLAGE
+from plankton_da.manifests.ingest.flowcam_lists import Particle
+from plankton_da.manifests.ingest.places import as_text
+from plankton_da.manifests.pixel_sizes import in_micrometres
+
 _LARGEST = 1 << 20  # bytes; such a file has 5,000
 
 _CTX = {
@@ -116,3 +121,83 @@ _READERS: dict[str, Callable[[str], Iterator[tuple[str, str]]]] = {
     "_run_summary.txt": _run_summary,
     ".ctx": _context,
 }
+
+
+class Run:
+    """One list: what all its particles share."""
+
+    def __init__(self, path: Path, prefix: str, names: Mapping[str, str]) -> None:
+        self._path = path
+        self._prefix = prefix
+        self._names = names
+        self._start = f"{prefix}{as_text(path.stem)}"
+        self._facts: RunFacts | None = None
+        self._group = ""
+        self._sizes: dict[str, tuple[str, str]] = {}
+
+    def row(self, particle: Particle, ref: str) -> tuple[str, ...]:
+        """A row of the manifest, in the order of ``flowcam``'s columns, without the instrument."""
+        if self._facts is None:
+            # the list may be a selection, or be called metadata.lst: collages bear the run's name
+            named = COLLAGE.fullmatch(particle.collage)
+            run = named[1] if named else self._path.stem
+            self._group = f"{self._prefix}{as_text(run)}"
+            self._facts = read_facts(self._path.parent, self._names, [self._path.stem, run])
+        facts = self._facts
+        return (
+            f"{self._start}/{particle.number}",
+            ref,
+            self._group,
+            self._size(particle.pixel_size),
+            particle.number,
+            particle.image_id,
+            particle.ppc,
+            particle.time,
+            particle.esd_um,
+            particle.abd_um,
+            facts.volume_ml,
+            facts.dilution,
+            facts.magnification,
+            facts.flow_cell,
+            facts.start,
+        )
+
+    def remarks(self, particles: int) -> list[str]:
+        """Sentences about contradictions between the run's files."""
+        said = [f"{self._path}: pixel size {why}" for _, why in self._sizes.values() if why]
+        facts = self._facts
+        if facts is None:
+            return said
+        if facts.particles and facts.particles.isdigit() and int(facts.particles) != particles:
+            said.append(
+                f"{self._path}: lists {particles} particles, but the run's summary counts "
+                f"{facts.particles}; volume_ml is that of the whole run"
+            )
+        return said
+
+    def _size(self, stated: str) -> str:
+        if stated not in self._sizes:
+            self._sizes[stated] = self._settle_size(stated)
+        return self._sizes[stated][0]
+
+    def _settle_size(self, stated: str) -> tuple[str, str]:
+        elsewhere = self._facts.pixel_size if self._facts else ""
+        number = _positive(stated)
+        if number is None:
+            number = _positive(elsewhere)
+            if number is None:
+                return "", f"{stated!r} in the list is none, and no other file of the run has one"
+        elif (other := _positive(elsewhere)) and abs(other / number - 1) > 0.001:
+            side, why = in_micrometres(number, "um")
+            also = f"{stated} µm in the list, {elsewhere} µm beside it; the list's is taken"
+            return ("" if side is None else f"{side:.6g}", f"{also}; {why}" if why else also)
+        side, why = in_micrometres(number, "um")
+        return "" if side is None else f"{side:.6g}", why
+
+
+def _positive(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < float("inf") else None
