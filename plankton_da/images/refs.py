@@ -1,6 +1,6 @@
 """References to images, and the one place that opens them.
 
-A ref is ``path``, ``archive.zip!member`` (or .tar) or ``a.zip!b.zip!member``, and ``#x,y,w,h`` after
+A ref is ``path``, ``archive.zip!member`` (or .tar) or ``a.zip!b.zip!member``. ``#x,y,w,h`` after
 any of them is a box in that picture; ``BIN.roi#14`` is a ROI of an IFCB bin. Paths are relative to
 the folder of the file that the ref stands in, or absolute. Inside names, ``%``, ``#``, ``!``,
 control characters and bytes that are not UTF-8 are percent-encoded.
