@@ -99,11 +99,11 @@ def read_predictions(path: Path) -> Predictions:
         _check_rows(path, raw)
     raw.problems.raise_if_any()
     scores = {name: _numbers(raw.table[name]) for name in found if _SCORE.fullmatch(name)}
-    return Predictions(raw.table.assign(**scores), path.absolute().parent, path, _run_of(path))
+    return Predictions(raw.table.assign(**scores), path.absolute().parent, path, read_run(path))
 
 
 def _missing_columns(path: Path, found: list[str]) -> list[Problem]:
-    words = "this column is required and not there; export takes a file that classify wrote"
+    words = "this column is required and not there; give a file that classify wrote"
     return [
         Problem(str(path), 1, name, "missing_column", words)
         for name in COLUMNS[3:]  # the first three are any manifest's, which has told of them
@@ -139,7 +139,14 @@ def _numbers(text: pd.Series[str]) -> pd.Series[float]:
     return pd.Series(values, index=text.index, name=text.name)
 
 
-def _run_of(path: Path) -> Mapping[str, Any]:
+def read_run(path: Path) -> Mapping[str, Any]:
+    """``P.run.json`` of a predictions file; empty where there is none.
+
+    Raises
+    ------
+    ManifestError
+        It is there and cannot be read.
+    """
     file = run_file_of(path)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -148,7 +155,7 @@ def _run_of(path: Path) -> Mapping[str, Any]:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ManifestError(
             f"{file}: says how {path.name} came to be, and cannot be read: {error}; delete it to "
-            f"export without the model's name"
+            f"go on without the model's name"
         ) from None
     return content if isinstance(content, dict) else {}
 

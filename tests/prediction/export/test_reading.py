@@ -100,4 +100,4 @@ def test_all_that_is_missing_is_told(predicted: Predicted, tmp_path: Path) -> No
         "raw_score",
         "error",
     ]
-    assert "export takes a file that classify wrote" in lines[0]
+    assert "give a file that classify wrote" in lines[0]
