@@ -50,6 +50,7 @@ SETTINGS: Mapping[str, Any] = {
     "model.freeze": 5,
     "training.steps": 450,
     "training.evaluate_every": 150,
+    "training.yardstick": False,
     "tracking.backend": "none",
 }
 """what all methods share, beside the defaults of their configs"""

@@ -187,6 +187,9 @@ class TrainingConfig(Section):
     frozen_copies: Literal["auto"] | NonNegativeInt = "auto"
     """augmented copies of each image that pass the frozen stages once, before training, in place of
     augmentation anew in each step; auto (4 where that is less work) | N | 0 (none)"""
+    yardstick: bool = True
+    """for methods that adapt: train source_only first under the same settings, to say whether
+    adaptation hurt; takes half as long again"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto (bf16 on CUDA, else fp32) | fp32 | bf16"""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from plankton_da.adaptation.batches import step_batches
 from plankton_da.adaptation.checkpoints import (
     Checkpoint,
-    checkpoint_path,
     latest_checkpoint,
     random_state,
     read_checkpoint,
     restore_random_state,
     write_checkpoint,
 )
+from plankton_da.adaptation.conclusion import conclude, predictor_of
 from plankton_da.adaptation.device import mixed_precision, settle_device
-from plankton_da.adaptation.diagnosis import diagnose
 from plankton_da.adaptation.gradients import compute_gradients
 from plankton_da.adaptation.interruption import Interruption
 from plankton_da.adaptation.methods import Method
@@ -34,9 +33,7 @@ from plankton_da.adaptation.pairs import batch_loader
 from plankton_da.adaptation.preparation import TrainingData, prepare
 from plankton_da.adaptation.progress import LOG_EVERY, Meter, ProgressLine
 from plankton_da.adaptation.record import (
-    bundle_info,
     flat_metrics,
-    record_pictures,
     record_start,
 )
 from plankton_da.adaptation.run_folder import RunFolder, TrainResult
@@ -49,14 +46,13 @@ from plankton_da.adaptation.scoring import (
     target_batches,
     val_accuracies,
 )
-from plankton_da.adaptation.selection import choose
 from plankton_da.adaptation.start import build_method, find_start
+from plankton_da.adaptation.yardstick import yardstick_config
 from plankton_da.config import Config
 from plankton_da.errors import ModelError
 from plankton_da.networks.backbone import normalisation
-from plankton_da.networks.bundle import Bundle, bundle_hash, write_bundle
+from plankton_da.networks.bundle import bundle_hash
 from plankton_da.networks.memory import keep_freed_memory
-from plankton_da.prediction.predictor import Predictor
 from plankton_da.tracking.runs import Run, check_tracking, start_run
 
 _BOOTSTRAP = 1000  # resamples behind the interval of the final scores
@@ -105,8 +101,9 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     try:
         folder.begin(config, run.run_id, bundle)
         record_start(run, config, data)
+        yardstick = _yardstick(config, method, progress)
         history, scalars = _run_steps(config, method, data, run, folder, device, progress)
-        result = _conclude(config, method, data, run, folder, device, history, scalars)
+        result = conclude(config, method, data, run, folder, device, history, scalars, yardstick)
     except KeyboardInterrupt:
         run.finish("KILLED")
         raise
@@ -114,6 +111,17 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
         run.finish("FAILED")
         raise
     run.finish()
+    return result
+
+
+def _yardstick(config: Config, method: Method, progress: bool) -> TrainResult | None:
+    """The same run without adaptation, in a folder within output_dir; made or resumed first."""
+    if not config.training.yardstick or not method.adapts or method.source_free:
+        return None
+    log.info("source_only first, the yardstick of %s", config.method.name)
+    state = random_state()
+    result = train(yardstick_config(config), resume=True, progress=progress)
+    restore_random_state(state)  # the run itself is as without a yardstick
     return result
 
 
@@ -214,44 +222,6 @@ def _run_steps(
     return history, scalars
 
 
-def _conclude(
-    config: Config,
-    method: Method,
-    data: TrainingData,
-    run: Run,
-    folder: RunFolder,
-    device: torch.device,
-    history: list[dict[str, Any]],
-    scalars: list[dict[str, float]],
-) -> TrainResult:
-    choice = choose(history, config.training, adapts=method.adapts)
-    log.info("step %d is selected; scoring it, writing its bundle", choice.step)
-    checkpoint = read_checkpoint(checkpoint_path(folder.checkpoints, choice.step))
-    method.load_state_dict(checkpoint.method)
-    chosen = next(entry for entry in history if entry["step"] == choice.step)
-    predictor = _predictor(config, method, data, device)
-    predictions = predict_all(predictor, data, seed=config.seed)
-    scores = score_all(predictions, data, seed=config.seed, bootstrap=_BOOTSTRAP)
-    info = bundle_info(config, method, data, run, scores)
-    if not folder.bundle.exists():  # a killed run may have come so far
-        write_bundle(Bundle(info, method.deployed), folder.bundle)
-    sentences = diagnose(chosen, scalars, data.preprocess, len(data.bad_images))
-    run.log_file(folder.write("diagnosis.json", sentences))
-    if data.bad_images:
-        run.log_file(folder.write("bad_images.json", data.bad_images))
-    if run.run_id is not None:
-        record_pictures(run, predictions, data.classes)
-    run.log_folder(folder.bundle, "bundle")
-    metrics = flat_metrics(scores)
-    run.log_metrics({f"selected/{key}": value for key, value in metrics.items()}, choice.step)
-    run.log_tags({"selected_step": str(choice.step), "selected_by": choice.selected_by})
-    result = TrainResult(
-        run.run_id, str(folder.bundle), choice.step, choice.selected_by, metrics, sentences
-    )
-    folder.finish(result)
-    return result
-
-
 def _refresh(
     method: Method, data: TrainingData, rows: NDArray[np.intp], device: torch.device
 ) -> None:
@@ -262,16 +232,8 @@ def _refresh(
 def _evaluate(config: Config, method: Method, data: TrainingData, device: torch.device) -> Scores:
     images: Iterator[torch.Tensor] = target_batches(data, seed=config.seed, device=device)
     method.settle(images)
-    predictor = _predictor(config, method, data, device)
+    predictor = predictor_of(config, method, data, device)
     scores = score_all(predict_all(predictor, data, seed=config.seed), data, seed=config.seed)
     method.network.use_domain("mid")
     method.train()
     return scores
-
-
-def _predictor(
-    config: Config, method: Method, data: TrainingData, device: torch.device
-) -> Predictor:
-    info = bundle_info(config, method, data)
-    kind: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
-    return Predictor(Bundle(info, method.deployed), engine="torch", device=kind)

@@ -21,7 +21,7 @@ from plankton_da.cli.manifest import manifest_app
 from plankton_da.cli.merge import merge
 from plankton_da.cli.registry import promote, register
 from plankton_da.cli.taxonomy import taxonomy_app
-from plankton_da.cli.train import init, list_known, train
+from plankton_da.cli.train import compare, init, list_known, train
 from plankton_da.errors import OutputError, PlanktonDAError
 
 _INTERRUPTED = 130
@@ -40,6 +40,7 @@ app.add_typer(manifest_app, name="manifest")
 app.add_typer(taxonomy_app, name="taxonomy")
 app.command()(init)
 app.command()(train)
+app.command()(compare)
 app.command()(evaluate)
 app.command()(classify)
 app.command()(merge)

@@ -86,6 +86,24 @@ def train(
     typer.echo(summary(result))
 
 
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="output_dir of finished runs.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Show runs side by side and choose one without target labels."""
+    import json
+    from dataclasses import asdict
+
+    from plankton_da.adaptation.compare import compare as compare_runs
+    from plankton_da.adaptation.compare import comparison_text
+
+    comparison = compare_runs(runs)
+    if as_json:
+        typer.echo(json.dumps(asdict(comparison), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(comparison_text(comparison))
+
+
 def list_known(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from plankton_da.adaptation.checkpoints import read_checkpoint
+from plankton_da.adaptation.compare import compare
+from plankton_da.adaptation.methods import METHODS
 from plankton_da.adaptation.preparation import prepare
 from plankton_da.adaptation.run_folder import TrainResult
 from plankton_da.adaptation.start import build_method, find_start
@@ -56,7 +60,7 @@ def small_config(manifests: tuple[Path, Path], out: Path, method: str, **changes
         },
         "model": {"backbone": "test_resnet", "pretrained": "none", "bottleneck_dim": 8},
         "method": {"name": method},
-        "training": {"steps": 4, "evaluate_every": 2},
+        "training": {"steps": 4, "evaluate_every": 2, "yardstick": False},
         "tracking": {"backend": "none"},
     }
     for section, values in changes.items():
@@ -90,7 +94,7 @@ def same(left: TrainResult, right: TrainResult) -> bool:
     )
 
 
-@pytest.mark.parametrize("method", ["adabn", "dann"])
+@pytest.mark.parametrize("method", ["adabn", "dann", "self_training"])
 def test_permuted_target_labels_give_bit_equal_weights(
     manifests: tuple[Path, Path], tmp_path: Path, method: str
 ) -> None:
@@ -107,6 +111,47 @@ def test_permuted_target_labels_give_bit_equal_weights(
     assert plain.selected_step == other.selected_step
     oracle = f"oracle/test/{TARGET_INSTRUMENT}/recall/copepod"
     assert plain.metrics[oracle] != other.metrics[oracle] or plain.metrics != other.metrics
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(
+    manifests: tuple[Path, Path], tmp_path: Path, method: str
+) -> None:
+    """As if it had been killed before its last checkpoint was written."""
+    config = small_config(manifests, tmp_path / "run", method)
+    whole = train(config)
+    expected = weights(whole)
+    last = tmp_path / "run" / "checkpoints" / "step_0000004.pt"
+    state = read_checkpoint(last).method
+    last.unlink()
+    (tmp_path / "run" / "result.json").unlink()
+    shutil.rmtree(whole.bundle)
+    resumed = train(config, resume=True)
+    assert resumed == whole
+    found = weights(resumed)
+    assert all(np.array_equal(found[key], value) for key, value in expected.items())
+    again = read_checkpoint(last).method
+    assert again.keys() == state.keys()
+    for key, value in state.items():
+        assert torch.equal(again[key], value), key
+
+
+@pytest.mark.parametrize("method", ["self_training", "mic"])
+@pytest.mark.parametrize("deploy", ["teacher", "student"])
+def test_the_bundle_holds_one_network_of_the_two(
+    manifests: tuple[Path, Path], tmp_path: Path, method: str, deploy: str
+) -> None:
+    config = small_config(manifests, tmp_path / "run", method, method={"deploy": deploy})
+    result = train(config)
+    step = f"step_{result.selected_step:07d}.pt"
+    state = read_checkpoint(tmp_path / "run" / "checkpoints" / step).method
+    ours, other = "network.", "teacher.network."
+    if deploy == "teacher":
+        ours, other = other, ours
+    found = weights(result)
+    assert found.keys() == {key.removeprefix(ours) for key in state if key.startswith(ours)}
+    assert all(np.array_equal(value, state[ours + key].numpy()) for key, value in found.items())
+    assert not all(np.array_equal(value, state[other + key]) for key, value in found.items())
 
 
 def test_the_bundle_has_no_discriminator_but_the_checkpoint_has(
@@ -383,3 +428,30 @@ def test_what_cannot_be_passed_once_is_passed_anew_and_said(
     )
     train(config)
     assert "test_vit does not come apart behind its frozen stages" in caplog.text
+
+
+def test_the_yardstick_is_the_source_only_run_and_changes_nothing_else(
+    manifests: tuple[Path, Path], tmp_path: Path
+) -> None:
+    def weights(run: Path) -> dict[str, Any]:
+        return dict(load_file(run / "bundle" / "model.safetensors"))
+
+    with_it = train(small_config(manifests, tmp_path / "with", "mcc", training={"yardstick": True}))
+    train(small_config(manifests, tmp_path / "without", "mcc"))
+    alone = train(small_config(manifests, tmp_path / "alone", "source_only"))
+    for first, second in (("with", "without"), ("with/source_only", "alone")):
+        left, right = weights(tmp_path / first), weights(tmp_path / second)
+        assert all(np.array_equal(left[name], right[name]) for name in left)
+    for key, value in alone.metrics.items():
+        oracle = key.startswith("oracle/")
+        name = (
+            f"oracle/source_only/{key.removeprefix('oracle/')}" if oracle else f"source_only/{key}"
+        )
+        assert with_it.metrics[name] == value
+    both = compare([tmp_path / "with", tmp_path / "with" / "source_only"])
+    assert [row["method"] for row in both.runs] == ["mcc", "source_only"]
+    again = train(
+        small_config(manifests, tmp_path / "with", "mcc", training={"yardstick": True}),
+        resume=True,
+    )
+    assert again == with_it
