@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,20 +117,32 @@ def test_killed_at_each_replacement(
     assert out.read_bytes() == undisturbed[".parquet"]
 
 
+@pytest.mark.parametrize(
+    "kills", [pytest.param(3, id="3"), pytest.param(25, id="25", marks=pytest.mark.slow)]
+)
 def test_killed_at_random_moments(
-    tiny_bundle: Path, images: Path, undisturbed: dict[str, bytes]
+    kills: int, tiny_bundle: Path, images: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    out = images.parent / "random.csv"
-    moments = random.Random(0)
-    for _ in range(5):
+    out = images.parent / f"random{kills}.csv"
+    moments = random.Random(kills)
+    started = time.monotonic()
+    assert run(tiny_bundle, images, images.parent / f"timed{kills}.csv").returncode == 0
+    usual = time.monotonic() - started  # this machine's, at this hour
+    killed = 0
+    while killed < kills:
         process = subprocess.Popen(
             command(tiny_bundle, images, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        time.sleep(moments.uniform(0.4, 1.6))
-        process.kill()
+        time.sleep(moments.uniform(0.4, 1.0) * usual)
+        if process.poll() is None:
+            process.kill()
+            killed += 1
         process.communicate()
         if out.exists():
             assert out.read_bytes() == undisturbed[".csv"], "never a partial file"
+            if killed < kills:  # from the beginning, at other moments
+                out.unlink()
+                shutil.rmtree(out.with_name(f"{out.name}.parts"))
     done = run(tiny_bundle, images, out)
     assert done.returncode == 0, done.stderr
     assert out.read_bytes() == undisturbed[".csv"]
