@@ -26,6 +26,21 @@ class DeviceName(StrEnum):
     cuda = "cuda"
 
 
+class ViewsName(StrEnum):
+    """How many turned views of an image are averaged."""
+
+    ONE = "1"
+    FOUR = "4"
+    EIGHT = "8"
+
+
+Views = Annotated[
+    ViewsName,
+    typer.Option(
+        help="Average each image's quarter turns (4), and their mirror images (8): steadier, and "
+        "as many times the work."
+    ),
+]
 Prior = Annotated[
     str,
     typer.Option(
@@ -69,6 +84,7 @@ def classify(
         bool, typer.Option("--all-scores", help="Also one column p_<class> per class.")
     ] = False,
     prior: Prior = "none",
+    views: Views = ViewsName.ONE,
     sort_into: Annotated[
         Path | None,
         typer.Option(help="Also copy the images into this folder, one sub-folder per label."),
@@ -121,6 +137,7 @@ def classify(
         top_k=top_k,
         all_scores=all_scores,
         prior=prior,
+        views=int(views),  # type: ignore[arg-type]  # an enum of just these
         sort_into=sort_into,
         shard=shard,
         retry_failed=retry_failed,

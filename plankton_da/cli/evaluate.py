@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from plankton_da.cli.classify import DeviceName, EngineName, Prior
+from plankton_da.cli.classify import DeviceName, EngineName, Prior, Views, ViewsName
 
 
 def evaluate(
@@ -43,6 +43,7 @@ def evaluate(
     ] = EngineName.auto,
     device: Annotated[DeviceName, typer.Option(help="Where torch runs.")] = DeviceName.auto,
     prior: Prior = "none",
+    views: Views = ViewsName.ONE,
     tracking_uri: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +68,13 @@ def evaluate(
 
     tables = [read_manifest(path) for path in manifests]
     folder = resolve_bundle(bundle, tracking_uri)
-    predictor = Predictor.open(folder, engine=engine.value, device=device.value, prior=prior)
+    predictor = Predictor.open(
+        folder,
+        engine=engine.value,
+        device=device.value,
+        prior=prior,
+        views=int(views),  # type: ignore[arg-type]  # an enum of just these
+    )
     document = score_bundle(predictor, tables, split, taxonomy, progress=True)
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))

@@ -68,8 +68,8 @@ def evaluate(
     The document of ``evaluate --json``: ``split``, ``instruments`` (name -> scores as
     ``metrics.score`` gives them, and ``failed``), ``overall`` (the same over all rows),
     ``failures`` (object_id, image, instrument, error of each image that could not be read) and
-    ``unlabelled`` (rows passed over); and ``prior`` where the predictor has one. Images that failed
-    count in no score.
+    ``unlabelled`` (rows passed over); and ``prior`` and ``views`` where the predictor has them.
+    Images that failed count in no score.
 
     Raises
     ------
@@ -115,6 +115,8 @@ def evaluate(
         return {**result, "failed": len(mine) - len(good)}
 
     corrected = {} if predictor.prior is None else {"prior": asdict(predictor.prior)}
+    if predictor.views != 1:
+        corrected["views"] = predictor.views
     return {
         "split": chosen.split,
         "instruments": {name: scores(name) for name in sorted(set(chosen.table["instrument"]))},

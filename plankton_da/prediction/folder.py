@@ -16,7 +16,7 @@ from plankton_da.prediction.ledger import Ledger
 from plankton_da.prediction.opening import log_ignored, open_inputs
 from plankton_da.prediction.order import Order
 from plankton_da.prediction.predictions import check_top_k, score_columns
-from plankton_da.prediction.predictor import Device, Engine, Predictor
+from plankton_da.prediction.predictor import Device, Engine, Predictor, Views
 from plankton_da.prediction.prior import NO_PRIOR, find_prior
 from plankton_da.prediction.result import check_suffix
 from plankton_da.prediction.shards import parse_shard
@@ -41,6 +41,7 @@ def classify(
     top_k: int = 1,
     all_scores: bool = False,
     prior: str = NO_PRIOR,
+    views: Views = 1,
     sort_into: Path | None = None,
     shard: str | None = None,
     retry_failed: bool = False,
@@ -70,6 +71,8 @@ def classify(
         and the bundle's first target instrument for images without a manifest.
     prior
         ``none``, ``estimated`` or a table of class shares, under which probabilities are corrected.
+    views
+        How many of each image's quarter turns (4) and their mirror images (8) are averaged.
     sort_into
         Also copy the images there, into one folder per label.
     shard
@@ -119,6 +122,8 @@ def classify(
     }
     if correction is not None:
         options["prior"] = correction.key
+    if views != 1:
+        options["views"] = views
     if part is not None:
         options["shard"] = str(part)
     about: dict[str, Any] = {
@@ -137,7 +142,7 @@ def classify(
         if open_predictor is not None:
             return open_predictor()
         return Predictor.open(
-            bundle, engine=engine, device=device, batch_size=batch_size, prior=prior
+            bundle, engine=engine, device=device, batch_size=batch_size, prior=prior, views=views
         )
 
     if sort_into is not None:

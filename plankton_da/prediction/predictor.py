@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Engine = Literal["auto", "onnx", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
+Views = Literal[1, 4, 8]
 
 
 class Predictor:
@@ -29,7 +31,9 @@ class Predictor:
     BatchNorm statistics, so other instruments always go through torch.
     The engines agree within 1e-4, and an image gets the same probabilities in any batch as alone
     within 1e-6; with the same batches they are equal bit for bit.
-    ``prior`` is ``none``, ``estimated`` or a table, as ``find_prior`` takes it.
+    ``prior`` is ``none``, ``estimated`` or a table, as ``find_prior`` takes it. ``views`` is how
+    many of an image's quarter turns (4), and their mirror images (8), have their probabilities
+    averaged; as many times the work.
 
     Raises
     ------
@@ -49,7 +53,9 @@ class Predictor:
         device: Device = "auto",
         batch_size: int = 32,
         prior: str = NO_PRIOR,
+        views: Views = 1,
     ) -> None:
+        self.views = views
         self._start(bundle.info, bundle.folder, bundle, engine, device, batch_size, prior)
 
     @classmethod
@@ -61,11 +67,13 @@ class Predictor:
         device: Device = "auto",
         batch_size: int = 32,
         prior: str = NO_PRIOR,
+        views: Views = 1,
     ) -> Predictor:
         """A predictor from a bundle's folder; imports torch only where torch is used."""
         from plankton_da.networks.bundle import read_bundle_info
 
         predictor = cls.__new__(cls)
+        predictor.views = views
         predictor._start(read_bundle_info(folder), folder, None, engine, device, batch_size, prior)
         return predictor
 
@@ -124,7 +132,7 @@ class Predictor:
         """
         self.check_instrument(instrument)
         batches = [
-            self._batch(pixels[start : start + self.batch_size], instrument)
+            self._viewed(pixels[start : start + self.batch_size], instrument)
             for start in range(0, len(pixels), self.batch_size)
         ]
         if not batches:
@@ -140,6 +148,14 @@ class Predictor:
                 f"{self._folder}: model.onnx serves {', '.join(targets)} alone; found instrument "
                 f"{instrument}; use --engine auto or torch"
             )
+
+    def _viewed(self, pixels: NDArray[np.uint8], instrument: str) -> NDArray[np.float32]:
+        if self.views == 1:
+            return self._batch(pixels, instrument)
+        total = np.zeros((len(pixels), len(self.classes)), dtype=np.float32)
+        for view in turned(pixels, self.views):
+            total += self._batch(view, instrument)
+        return total / self.views
 
     def _batch(self, pixels: NDArray[np.uint8], instrument: str) -> NDArray[np.float32]:
         images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))  # (B, C, H, W)
@@ -197,6 +213,15 @@ class Predictor:
                 f"found {found[0]} of shape {found[1]}; write the bundle again"
             )
         return session
+
+
+def turned(pixels: NDArray[np.uint8], views: Views) -> Iterator[NDArray[np.uint8]]:
+    """(N, H, W, C) as they are, in the other quarter turns, and mirrored where ``views`` is 8."""
+    for turns in range(min(views, 4)):
+        view = np.rot90(pixels, turns, axes=(1, 2))
+        yield view
+        if views == 8:
+            yield view[:, :, ::-1]
 
 
 def available_cores() -> int:

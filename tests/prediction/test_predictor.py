@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from plankton_da.errors import BundleError, DataError, ModelError
 from plankton_da.images.refs import open_image
 from plankton_da.networks.bundle import read_bundle
-from plankton_da.prediction.predictor import Engine, Predictor
+from plankton_da.prediction.predictor import Engine, Predictor, Views
 
 
 @pytest.fixture
@@ -68,6 +68,26 @@ def test_batch_size_bounds_what_the_model_sees(
     by_seven = Predictor.open(tiny_bundle, batch_size=7).probabilities(pixels, "CAM2")
     at_once = Predictor.open(tiny_bundle, batch_size=64).probabilities(pixels, "CAM2")
     np.testing.assert_allclose(by_seven, at_once, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+@pytest.mark.parametrize("views", [4, 8])
+def test_averaged_views_do_not_depend_on_how_an_image_is_turned(
+    engine: Engine, views: Views, tiny_bundle: Path, pixels: NDArray[np.uint8]
+) -> None:
+    predictor = Predictor.open(tiny_bundle, engine=engine, views=views)
+    instrument = predictor.default_instrument
+    found = predictor.probabilities(pixels, instrument)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+    plain = Predictor.open(tiny_bundle, engine=engine)
+    turns = [np.rot90(pixels, turn, axes=(1, 2)) for turn in range(4)]
+    if views == 8:
+        turns += [turn[:, ::-1] for turn in turns]
+    expected = np.mean([plain.probabilities(turn, instrument) for turn in turns], axis=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - plain.probabilities(pixels, instrument)).max() > 1e-4
+    for turn in turns:
+        np.testing.assert_allclose(predictor.probabilities(turn, instrument), found, atol=1e-5)
 
 
 def test_no_images_give_no_rows(tiny_bundle: Path) -> None:

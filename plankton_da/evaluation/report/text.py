@@ -13,6 +13,8 @@ def format_scores(document: Mapping[str, Any]) -> str:
     parts += [_section(name, scores) for name, scores in instruments.items()]
     if len(instruments) > 1:
         parts.append(_section("all instruments", document["overall"]))
+    if views := document.get("views"):
+        parts.append(f"mean of {views} turned views of each image")
     if prior := document.get("prior"):
         shares = ", ".join(f"{label} {share:.3f}" for label, share in prior["target"].items())
         parts.append(f"corrected by class shares ({prior['source']}): {shares}")
