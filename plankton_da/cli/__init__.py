@@ -20,6 +20,7 @@ from plankton_da.cli.export import export
 from plankton_da.cli.manifest import manifest_app
 from plankton_da.cli.merge import merge
 from plankton_da.cli.registry import promote, register
+from plankton_da.cli.report import report
 from plankton_da.cli.taxonomy import taxonomy_app
 from plankton_da.cli.train import compare, init, list_known, train
 from plankton_da.errors import OutputError, PlanktonDAError
@@ -46,6 +47,7 @@ app.command()(classify)
 app.command()(merge)
 app.add_typer(audit_app, name="audit")
 app.command()(export)
+app.command()(report)
 app.command()(register)
 app.command()(promote)
 app.command("list")(list_known)

@@ -1,1 +1,1 @@
-"""Pictures of a model's work, as PNG bytes."""
+"""What people look at: pictures as PNG bytes, scores as text, and the page of ``report``."""
