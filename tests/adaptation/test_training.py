@@ -113,7 +113,9 @@ def test_permuted_target_labels_give_bit_equal_weights(
     assert plain.metrics[oracle] != other.metrics[oracle] or plain.metrics != other.metrics
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", [name for name, method in METHODS.items() if not method.source_free]
+)
 def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(
     manifests: tuple[Path, Path], tmp_path: Path, method: str
 ) -> None:
@@ -136,13 +138,12 @@ def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(
         assert torch.equal(again[key], value), key
 
 
-@pytest.mark.parametrize("method", ["self_training", "mic"])
 @pytest.mark.parametrize("deploy", ["teacher", "student"])
 def test_the_bundle_holds_one_network_of_the_two(
-    manifests: tuple[Path, Path], tmp_path: Path, method: str, deploy: str
+    manifests: tuple[Path, Path], tmp_path: Path, deploy: str
 ) -> None:
-    config = small_config(manifests, tmp_path / "run", method, method={"deploy": deploy})
-    result = train(config)
+    raw = small_config(manifests, tmp_path / "run", "mic").model_dump(mode="json")
+    result = train(parse_config({**raw, "method": {**raw["method"], "deploy": deploy}}))
     step = f"step_{result.selected_step:07d}.pt"
     state = read_checkpoint(tmp_path / "run" / "checkpoints" / step).method
     ours, other = "network.", "teacher.network."
