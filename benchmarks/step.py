@@ -29,8 +29,8 @@ from benchmarks.provenance import provenance
 from plankton_da.adaptation.methods import METHODS
 from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
 from plankton_da.adaptation.pairs import StepBatches, UdaBatch, batch_loader
-from plankton_da.adaptation.views import AugmentedImages
 from plankton_da.adaptation.progress import Meter
+from plankton_da.adaptation.views import AugmentedImages
 from plankton_da.config import ModelConfig, SGDConfig, method_configs
 from plankton_da.demo.archive import write_archive
 from plankton_da.images.augment import build_augmentation

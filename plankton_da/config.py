@@ -277,6 +277,11 @@ class Config(Section):
                 f"method adabn keeps statistics per instrument, but model.batch_norm is "
                 f"{self.model.batch_norm}; set model.batch_norm: per_domain (or auto)"
             )
+        if self.model.freeze == "none" and self.training.frozen_copies not in ("auto", 0):
+            raise ValueError(
+                f"training.frozen_copies: {self.training.frozen_copies} needs frozen stages, but "
+                f"model.freeze is none; set model.freeze, or training.frozen_copies: auto"
+            )
         if self.optimizer.sdat is not None and self.method.name not in SMOOTHED_METHODS:
             raise ValueError(
                 f"optimizer.sdat is for the methods {', '.join(SMOOTHED_METHODS)}; method is "

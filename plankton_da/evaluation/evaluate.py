@@ -114,7 +114,9 @@ def evaluate(
         )
         return {**result, "failed": len(mine) - len(good)}
 
-    corrected = {} if predictor.prior is None else {"prior": asdict(predictor.prior)}
+    corrected: dict[str, Any] = (
+        {} if predictor.prior is None else {"prior": asdict(predictor.prior)}
+    )
     if predictor.views != 1:
         corrected["views"] = predictor.views
     return {
