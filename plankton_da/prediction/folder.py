@@ -13,6 +13,7 @@ from plankton_da.errors import UsageError
 from plankton_da.networks.bundle import bundle_hash, read_bundle_info
 from plankton_da.prediction.finish import claim, finish
 from plankton_da.prediction.ledger import Ledger
+from plankton_da.prediction.local_backend import LocalBackend
 from plankton_da.prediction.opening import log_ignored, open_inputs
 from plankton_da.prediction.order import Order
 from plankton_da.prediction.predictions import check_top_k, score_columns
@@ -151,7 +152,8 @@ def classify(
         claim(out, ledger, found, overwrite=overwrite)
         order = Order(found, ledger, retry_failed=retry_failed)
         work = Work(ledger, order, info, top_k, all_scores, part_rows)
-        work.run(found, opened, image_timeout, progress)
+        local = LocalBackend(info.preprocess, found, opened, image_timeout)
+        work.run(found, local, progress)
         log_ignored(found)
         about |= {"score_columns": score_columns(work.schema), "shard": found.shard_told()}
         tally = finish(out, ledger, order, work.schema, about)

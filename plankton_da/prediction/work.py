@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from plankton_da.errors import DataError
-from plankton_da.images.guarded import GuardedDecoders
 from plankton_da.prediction.ledger import Ledger, keys_of
-from plankton_da.prediction.pipeline import Batch, classify_items
-from plankton_da.prediction.polarity_check import PolarityCheck
+from plankton_da.prediction.pipeline import Batch
 from plankton_da.prediction.predictions import prediction_rows, prediction_schema
-from plankton_da.prediction.predictor import Predictor, available_cores
 from plankton_da.prediction.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,7 +30,26 @@ _PART_SECONDS = 30.0
 _FIRST_PART_SECONDS = 1.0
 """a place that cannot be written is noticed at once"""
 _OUT_OF_REACH = ("missing", "permission_denied", "unreadable")
-_PACKAGES = ("plankton-da", "numpy", "pillow", "opencv-python-headless", "onnxruntime", "torch")
+
+
+class Backend(Protocol):
+    """Who opens and classifies images; used in a ``with`` block."""
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """Provenance of the rows so far."""
+
+    def __enter__(self) -> Backend: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def classify(self, items: Iterator[Item]) -> Generator[Batch]:
+        """Consecutive items and what became of them, in order."""
 
 
 class Work:
@@ -64,14 +79,8 @@ class Work:
         self._write_before = 0.0
         self._made: dict[str, Any] = {}
 
-    def run(
-        self,
-        inputs: Inputs,
-        opened: Callable[[], Predictor],
-        image_timeout: float,
-        progress: bool,
-    ) -> None:
-        """Do it. The model is opened only if there is something to do.
+    def run(self, inputs: Inputs, backend: Backend, progress: bool) -> None:
+        """Do it. The backend, and with it the model, is opened only if there is something to do.
 
         Raises
         ------
@@ -83,41 +92,24 @@ class Work:
         items = self._order.unfinished()
         first = next(items, None)
         if first is not None:
-            cores = available_cores()
-            preprocess = self._info.preprocess
-            # before the model, so that both start at once
-            with GuardedDecoders(preprocess, inputs.folder, cores, image_timeout) as decoders:
-                predictor = opened()
-                for name in inputs.instruments:
-                    predictor.check_instrument(name)
-                self._made = _made(predictor, image_timeout)
-                log.info("engine %s on %s", predictor.engine, predictor.device)
-                self._classify(first, items, inputs, predictor, decoders, progress)
+            with backend:
+                made = backend.made
+                log.info("engine %s on %s", made["engine"], made["device"])
+                self._classify(chain([first], items), inputs, backend, progress)
         inputs.check_still_there()
 
     def _classify(
-        self,
-        first: Item,
-        others: Iterator[Item],
-        inputs: Inputs,
-        predictor: Predictor,
-        decoders: GuardedDecoders,
-        progress: bool,
+        self, items: Iterator[Item], inputs: Inputs, backend: Backend, progress: bool
     ) -> None:
         started = time.monotonic()
         self._write_before = started + _FIRST_PART_SECONDS
-
-        def items() -> Iterator[Item]:
-            yield first
-            yield from others
-
-        check = PolarityCheck(predictor.preprocess)
-        batches = classify_items(items(), predictor, inputs.folder, decoders, check)
+        batches = backend.classify(items)
         with Progress(inputs.count, show=progress) as bar, closing(batches):
             try:
                 for batch in batches:
                     if any(error.startswith(_OUT_OF_REACH) for error in batch.errors if error):
                         inputs.check_still_there()
+                    self._made = backend.made
                     self._add(batch)
                     bar.update(len(batch.items), self._order.finished_before)
             except (KeyboardInterrupt, DataError):
@@ -153,16 +145,3 @@ class Work:
         self.classified += len(items)
         self._batches = []
         self._write_before = time.monotonic() + _PART_SECONDS
-
-
-def _made(predictor: Predictor, image_timeout: float) -> dict[str, Any]:
-    return {
-        "engine": predictor.engine,
-        "device": predictor.device,
-        "image_timeout_seconds": image_timeout,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
-    }
