@@ -101,8 +101,9 @@ class DataConfig(Section):
     """weight of their classification loss"""
     sampler: Literal["class_balanced", "uniform"] = "class_balanced"
     """class_balanced (every class equally often) | uniform (as in the archive); of mid"""
-    augmentation: Literal["instrument", "none"] = "instrument"
-    """instrument (geometry, tone, blur, pixel size, noise, JPEG) | none"""
+    augmentation: Literal["instrument", "strong", "none"] = "instrument"
+    """instrument (geometry, tone, blur, pixel size, noise, JPEG) | strong (the same, more often and
+    wider, and patches erased: costs mid accuracy, may gain more on the target) | none"""
     workers: NonNegativeInt = 2
     """processes that load images; 0 loads in the training process"""
     on_bad_image: Literal["error", "skip"] = "error"
