@@ -113,7 +113,7 @@ def test_pixels_and_problems_are_those_of_this_process(tmp_path: Path, draw: Dra
 def test_many_archive_members_are_sent_a_few_at_a_time(
     tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plankton_da.images.guarded._GROUP_BYTES", 500)
+    monkeypatch.setattr("plankton_da.images.guarded_decoder._GROUP_BYTES", 500)
     draw_all(draw, tmp_path, *(f"{n}.png" for n in range(9)))
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         for n in range(9):
