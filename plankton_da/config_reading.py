@@ -47,9 +47,7 @@ def parse_config(raw: Mapping[str, Any], where: str = "config") -> Config:
         return Config.model_validate(raw)
     except ValidationError as error:
         lines = [
-            line
-            for problem in error.errors()
-            for line in _describe(dict(problem)).splitlines()
+            line for problem in error.errors() for line in _describe(dict(problem)).splitlines()
         ]
         raise ConfigError("\n".join(f"{where}: {line}" for line in lines)) from None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plankton_da.config import method_configs
+from plankton_da.config import SOURCE_FREE_METHODS, method_configs
 from plankton_da.config_reading import load_config, parse_config
 from plankton_da.config_text import PRESETS, config_text
 
@@ -47,11 +47,13 @@ def test_text_of_a_config_says_every_value(method: str, tmp_path: Path) -> None:
         "optimizer.lr": 3e-4,
         "model.freeze": 2,
     }
+    mid = None if method in SOURCE_FREE_METHODS else ("a: b.csv", "null")
     (tmp_path / "c.yaml").write_text(
-        config_text(method, mid=("a: b.csv", "null"), target=("t.csv",), changes=changes)
+        config_text(method, mid=mid, target=("t.csv", "null"), changes=changes)
     )
     found = load_config(tmp_path / "c.yaml")
-    assert found.data.mid == ("a: b.csv", "null")
+    assert found.data.mid == mid
+    assert found.data.target == ("t.csv", "null")
     assert found.data.taxonomy == "no.csv"
     assert (found.seed, found.data.image_size, found.optimizer.lr) == (7, 96, 3e-4)
     assert found.data.preprocess.instruments["0815"].polarity == "light_on_dark"

@@ -134,9 +134,9 @@ def prepare(
     learnt_labels = mid_table.loc[mid_table["split"] == "train", "label"]
     classes = start.classes if start else tuple(sorted(learnt_labels.unique()))
     log.info(
-        "learns from %s (%d labelled images, %d classes), adapts to %s (%d images)",
-        " and ".join(start.mid_instruments if start else sorted(mid_table["instrument"].unique())),
-        len(learnt_labels),
+        "learns from %s (%s, %d classes), adapts to %s (%d images)",
+        " and ".join(start.mid_instruments if start else of_mid.instruments),
+        "as the bundle has it" if start else f"{len(learnt_labels)} labelled images",
         len(classes),
         " and ".join(of_target.instruments),
         target_table["split"].isin(["", "train"]).sum(),
