@@ -97,20 +97,18 @@ class Agreement:
                 f'<p class="note">Never predicted: {text(", ".join(never[:20]), 600)}{more}. If '
                 f"the model calls a class by another name, these figures are too low.</p>"
             )
-        names = [name for name in sorted({*true, *given}) if name != UNCLASSIFIED]
-        if len(names) <= _LARGEST_MATRIX:
-            parts.append(self._matrix([*names, *[UNCLASSIFIED] * (UNCLASSIFIED in given)]))
+        if max(len(true), len(given)) <= _LARGEST_MATRIX:
+            parts.append(self._matrix())
         return [*parts, self._confusions()]
 
-    def _matrix(self, names: list[str]) -> str:
+    def _matrix(self) -> str:
         true = self.true
+        names = sorted(self.given, key=lambda name: (name == UNCLASSIFIED, name))
         head = ["true ↓ predicted →", *(f"<span>{text(name)}</span>" for name in names), "all"]
-        rows = []
-        for truth in names:
-            if not true.get(truth):
-                continue
-            cells = [self._cell(truth, label, true[truth]) for label in names]
-            rows.append([text(truth), *cells, number(true[truth])])
+        rows = [
+            [text(truth), *(self._cell(truth, label, n) for label in names), number(n)]
+            for truth, n in sorted(true.items())
+        ]
         body = table("Confusion matrix", head, rows, numbers=len(names) + 1, sortable=False)
         return f'<div class="matrix"><h3>Confusion matrix</h3>{body}</div>'
 

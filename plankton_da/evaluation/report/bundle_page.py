@@ -12,7 +12,13 @@ from plankton_da.evaluation.report.document import document
 from plankton_da.evaluation.report.markup import bar, facts, number, score, section, table, text
 from plankton_da.networks.bundle import BundleInfo, bundle_hash, read_bundle_info
 
-_FIGURES = ("accuracy", "macro_recall", "macro_f1", "ece", "coverage")
+_FIGURES = {
+    "accuracy": "accuracy",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "ece": "ECE",
+    "coverage": "coverage",
+}
 
 
 def bundle_page(folder: Path) -> str:
@@ -66,7 +72,7 @@ def _scores(info: BundleInfo) -> str:
     if not info.metrics:
         words = "No labelled images were there: nothing was measured."
         return section("scores", "Scores", f'<p class="note">{words}</p>')
-    head = ["split / instrument", "images", *(name.replace("_", " ") for name in _FIGURES)]
+    head = ["split / instrument", "images", *_FIGURES.values()]
     rows = [
         [text(place), number(values.get("n", 0)), *(score(values.get(name)) for name in _FIGURES)]
         for place, values in info.metrics.items()

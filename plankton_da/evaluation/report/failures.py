@@ -13,18 +13,21 @@ def failures_section(found: Survey) -> str:
     """
     if not found.failed:
         return ""
-    parts = [_code(found, code, n) for code, n in found.errors().items()]
+    codes = found.errors()
+    parts = [_code(found, code, n, index == 0) for index, (code, n) in enumerate(codes.items())]
     return section("failures", "Failures", *parts)
 
 
-def _code(found: Survey, code: str, n: int) -> str:
+def _code(found: Survey, code: str, n: int, opened: bool) -> str:
     samples = found.failed_samples(code)
     items = "".join(
         f"<li><b>{text(sample.object_id)}</b> <span>{text(sample.error, 300)}</span></li>"
         for sample in samples
     )
     more = f"<li>and {number(n - len(samples))} more</li>" if n > len(samples) else ""
+    unfolded = " open" if opened else ""
     return (
-        f'<details class="failure"><summary><h3>{text(code)}</h3><span>{number(n)} images, '
-        f'{share(n, found.images)}</span></summary><ul class="failed">{items}{more}</ul></details>'
+        f'<details class="failure"{unfolded}><summary><h3>{text(code)}</h3>'
+        f"<span>{number(n)} images, {share(n, found.images)}</span></summary>"
+        f'<ul class="failed">{items}{more}</ul></details>'
     )

@@ -36,9 +36,10 @@ from plankton_da.prediction.result import SUFFIXES
 _MOST_LABELS = 1000  # rows of the table of classes
 _FILTER = (
     '<p class="filter"><label>Find a class <input type="search" id="filter" autocomplete="off">'
-    '</label> <button type="button" id="unfold">Unfold all</button>'
-    '<span id="found" role="status"></span></p>'
+    '</label> <span id="found" role="status"></span></p>'
 )
+
+_UNFOLD = '<p><button type="button" id="unfold">Unfold all</button></p>'
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _predictions_page(path: Path, run: Mapping[str, Any], found: Survey, gallery
     agreement = Agreement.of(found.rows)
     sections = {
         ("overview", "Overview"): section("overview", "Overview", _figures(found)),
-        ("classes", "Classes"): section("classes", "Classes", _FILTER, _classes(found, agreement)),
+        ("classes", "Classes"): _classes(found, agreement),
         ("truth", "True labels"): agreement.section() if agreement.n else "",
         ("instruments", "Instruments"): _instruments(found),
         ("failures", "Failures"): failures_section(found),
@@ -154,6 +155,8 @@ def _figures(found: Survey) -> str:
 
 def _classes(found: Survey, agreement: Agreement) -> str:
     labels = found.labels()
+    if not labels:
+        return ""
     most = max(labels.values(), default=0)
     head = ["class", "scores", "images", "share"]
     if agreement.n:
@@ -169,12 +172,17 @@ def _classes(found: Survey, agreement: Agreement) -> str:
             share(n, found.images),
         ]
         if agreement.n:
-            true = number(agreement.true.get(label, 0))
-            row += [true, score(agreement.recall(label)), score(agreement.precision(label))]
+            known = label != UNCLASSIFIED
+            row += [
+                number(agreement.true.get(label, 0)) if known else "–",
+                score(agreement.recall(label) if known else None),
+                score(agreement.precision(label) if known else None),
+            ]
         rows.append(row)
     more = len(labels) - len(rows)
     note = f'<p class="note">and {number(more)} rarer labels</p>' if more else ""
-    return table("Classes", head, rows, numbers=len(head) - 2, sortable=True) + note
+    body = table("Classes", head, rows, numbers=len(head) - 2, sortable=True)
+    return section("classes", "Classes", _FILTER, body, note)
 
 
 def _instruments(found: Survey) -> str:
@@ -211,4 +219,4 @@ def _pictures(found: Survey, gallery: Gallery) -> str:
         gallery.section_of(index, label, found, opened=index == 0)
         for index, label in enumerate(labels)
     ]
-    return section("pictures", "Pictures", note, *parts)
+    return section("pictures", "Pictures", note, _UNFOLD, *parts)

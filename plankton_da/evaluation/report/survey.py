@@ -77,7 +77,7 @@ class Survey:
         table = table.append_column("code", error)
         self.failures.update(_counted(table, ("instrument", "code")))
         codes = _numbered(table["code"], self._codes)
-        self._failed.offer(table, codes, np.arange(len(table)) + float(self.images))
+        self._failed.offer(table, codes, np.arange(len(table), dtype=np.float64) + self.images)
 
     @property
     def failed(self) -> int:

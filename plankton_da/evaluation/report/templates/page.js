@@ -21,9 +21,9 @@ if (filter) {
   filter.addEventListener("input", show);
 
   const unfold = one("#unfold");
-  unfold.addEventListener("click", () => {
+  unfold?.addEventListener("click", () => {
     const open = unfold.textContent === "Unfold all";
-    for (const each of all("details")) each.open = open;
+    for (const each of classes) each.open = open;
     unfold.textContent = open ? "Fold all" : "Unfold all";
   });
 
