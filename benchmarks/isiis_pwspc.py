@@ -88,10 +88,18 @@ def write_manifests(data: Path, work: Path) -> tuple[Path, Path, Path]:
 
 
 def run_one(
-    name: str, seed: int, work: Path, settings: Mapping[str, Any], threads: int
+    name: str,
+    seed: int,
+    work: Path,
+    settings: Mapping[str, Any],
+    threads: int,
+    method: str | None = None,
 ) -> dict[str, Any]:
-    """Train in a process of its own, or take the finished run; then score the bundle."""
-    method, own = VARIANTS.get(name, (name, {}))
+    """Train in a process of its own, or take the finished run; then score the bundle.
+
+    ``method`` is what ``name`` says where it is None.
+    """
+    method, own = (method, {}) if method else VARIANTS.get(name, (name, {}))
     folder = work / f"{name}-{seed}"
     config = work / f"{name}-{seed}.yaml"
     changes = {**settings, **own, "seed": seed, "output_dir": str(folder)}
