@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import chain
 from types import TracebackType
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PART_SECONDS = 30.0
-_FIRST_PART_SECONDS = 1.0
-"""a place that cannot be written is noticed at once"""
 _OUT_OF_REACH = ("missing", "permission_denied", "unreadable")
 
 
@@ -79,7 +77,7 @@ class Work:
         self._write_before = 0.0
         self._made: dict[str, Any] = {}
 
-    def run(self, inputs: Inputs, backend: Backend, progress: bool) -> None:
+    def run(self, inputs: Inputs, open_backend: Callable[[], Backend], progress: bool) -> None:
         """Do it. The backend, and with it the model, is opened only if there is something to do.
 
         Raises
@@ -92,7 +90,7 @@ class Work:
         items = self._order.unfinished()
         first = next(items, None)
         if first is not None:
-            with backend:
+            with open_backend() as backend:
                 made = backend.made
                 log.info("engine %s on %s", made["engine"], made["device"])
                 self._classify(chain([first], items), inputs, backend, progress)
@@ -102,7 +100,7 @@ class Work:
         self, items: Iterator[Item], inputs: Inputs, backend: Backend, progress: bool
     ) -> None:
         started = time.monotonic()
-        self._write_before = started + _FIRST_PART_SECONDS
+        self._write_before = started  # so that a place that cannot be written is noticed at once
         batches = backend.classify(items)
         with Progress(inputs.count, show=progress) as bar, closing(batches):
             try:
