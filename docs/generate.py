@@ -28,7 +28,7 @@ from plankton_da.config import (
     TrainingConfig,
     method_configs,
 )
-from plankton_da.config_text import config_text
+from plankton_da.config_text import RECOMMENDED, config_text
 
 REPOSITORY = Path(__file__).parent.parent
 NOTE = "<!-- written by: python docs/generate.py -->"
@@ -43,7 +43,7 @@ def generated() -> dict[str, str]:
     return {
         "docs/cli.md": cli_page(),
         "docs/config.md": config_page(),
-        **{f"configs/{method}.yaml": config_text(method) for method in method_configs()},
+        **{f"configs/{name}.yaml": config_text(name) for name in (RECOMMENDED, *method_configs())},
     }
 
 

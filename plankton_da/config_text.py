@@ -32,35 +32,68 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """method -> dotted keys that its config sets other than the defaults"""
 
+RECOMMENDED = "recommended"
+"""name of the config that a lab starts with"""
+_RECOMMENDED_METHOD = "mcc"
+_RECOMMENDED: dict[str, tuple[Any, str]] = {
+    "data.augmentation": (
+        "strong",
+        "gained on the new camera what it cost on mid (docs/negative_results.md has what did not)",
+    ),
+    "method.name": (
+        _RECOMMENDED_METHOD,
+        "the one method that never fell below source_only in benchmarks/results/isiis_pwspc.md; "
+        "dann with shared or per_domain BatchNorm did",
+    ),
+    "model.batch_norm": (
+        "frozen",
+        "where the classes' shares differ between cameras, re-estimated statistics absorb the "
+        "difference and lose accuracy",
+    ),
+    "model.freeze": (
+        6,
+        "the stem and five of the seven blocks of tf_efficientnet_lite0: as good as learning all, "
+        "and their features are computed once; set none for another backbone, or count its stages",
+    ),
+    "training.steps": (600, "with frozen stages more gained nothing"),
+}
+"""dotted key -> value and why"""
+
 
 def config_text(
-    method: str,
+    name: str,
     *,
     mid: Paths | None = None,
     target: Paths | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> str:
-    """A commented YAML config for ``method``, every key with its value and what it means.
+    """A commented YAML config for a method, every key with its value and what it means.
 
-    ``changes`` are dotted keys that differ from the method's preset.
+    ``name`` is a method's, or ``recommended``: what to start with, with the reasons. ``changes``
+    are dotted keys that differ from the preset.
 
     Raises
     ------
     ConfigError
         No such method, or a value in ``changes`` is impossible.
     """
-    if method not in method_configs():
+    method, preset, reasons = name, PRESETS.get(name, {}), {}
+    if name == RECOMMENDED:
+        method = _RECOMMENDED_METHOD
+        preset = {key: value for key, (value, _) in _RECOMMENDED.items()}
+        reasons = {key: why for key, (_, why) in _RECOMMENDED.items()}
+    elif name not in method_configs():
+        known = [RECOMMENDED, *method_configs()]
         raise ConfigError(
-            f"no method named {method}{suggest(method, list(method_configs()))}; "
-            f"known: {', '.join(method_configs())}"
+            f"no method named {name}{suggest(name, known)}; known: {', '.join(known)}"
         )
     raw: dict[str, Any] = {}
     settings = {
-        "output_dir": f"runs/{method}",
+        "output_dir": f"runs/{name}",
         "method.name": method,
         "data.mid": ("data_manifests/mid.csv",),
         "data.target": target or ("data_manifests/target.csv",),
-        **PRESETS[method],
+        **preset,
         **({"data.mid": mid} if mid else {}),
         **(changes or {}),
     }
@@ -73,28 +106,37 @@ def config_text(
     config = parse_config(raw)
     summary = " ".join((method_configs()[method].__doc__ or "").split())
     lines = [
-        *(f"# {line}" for line in textwrap.wrap(f"{method}: {summary}", _WIDTH - 2)),
+        *(f"# {line}" for line in textwrap.wrap(f"{name}: {summary}", _WIDTH - 2)),
         "# Train with: plankton-da train THIS.yaml",
         "",
-        *_section(config, 0),
+        *_section(config, reasons),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _section(section: BaseModel, depth: int) -> Iterator[str]:
-    indent = "  " * depth
+def _section(
+    section: BaseModel, reasons: Mapping[str, str], place: tuple[str, ...] = ()
+) -> Iterator[str]:
+    indent = "  " * len(place)
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         words = " ".join((field.description or "").split())
         yield from textwrap.wrap(
             words, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   "
         )
+        if why := reasons.get(".".join((*place, name))):
+            yield from textwrap.wrap(
+                f"why: {why}",
+                _WIDTH,
+                initial_indent=f"{indent}# ",
+                subsequent_indent=f"{indent}#   ",
+            )
         if isinstance(value, BaseModel):
             yield f"{indent}{name}:"
-            yield from _section(value, depth + 1)
+            yield from _section(value, reasons, (*place, name))
         else:
             yield f"{indent}{name}: {_scalar(value)}"
-        if depth == 0:
+        if not place:
             yield ""
 
 

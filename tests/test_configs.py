@@ -14,8 +14,24 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 METHODS = sorted(method_configs())
 
 
-def test_one_config_per_method() -> None:
-    assert sorted(path.name for path in CONFIGS.iterdir()) == [f"{name}.yaml" for name in METHODS]
+def test_one_config_per_method_and_the_recommended() -> None:
+    names = sorted([*METHODS, "recommended"])
+    assert sorted(path.name for path in CONFIGS.iterdir()) == [f"{name}.yaml" for name in names]
+
+
+def test_the_recommended_config_gives_its_reasons_where_it_differs() -> None:
+    lines = config_text("recommended").splitlines()
+    reasons = [number for number, line in enumerate(lines) if line.strip().startswith("# why:")]
+    assert len(reasons) >= 5
+    keys = [
+        next(
+            line.split(":")[0].strip()
+            for line in lines[number:]
+            if not line.strip().startswith("#")
+        )
+        for number in reasons
+    ]
+    assert {"name", "freeze", "augmentation"} <= set(keys)
 
 
 def test_config_classes_presets_and_methods_are_of_the_same_methods() -> None:
@@ -27,7 +43,7 @@ def test_config_classes_presets_and_methods_are_of_the_same_methods() -> None:
 @pytest.mark.parametrize("path", sorted(CONFIGS.iterdir()), ids=lambda path: path.name)
 def test_config_loads(path: Path) -> None:
     config = load_config(path)
-    assert config.method.name == path.stem
+    assert config.method.name == path.stem or path.stem == "recommended"
     assert config.output_dir == f"runs/{path.stem}"
 
 

@@ -19,8 +19,14 @@ class Kind(StrEnum):
 
 
 def init(
-    method: Annotated[str, typer.Argument(help="A method's name; see: plankton-da list methods")],
     out: Annotated[Path, typer.Option(help="The YAML file to write.")],
+    method: Annotated[
+        str,
+        typer.Argument(
+            help="recommended: what to start with, and why. Or a method's name; see: plankton-da "
+            "list methods"
+        ),
+    ] = "recommended",
     mid: Annotated[
         list[str] | None, typer.Option(help="Manifest of the labelled instrument.")
     ] = None,
