@@ -45,6 +45,7 @@ CLASSES = (
 )
 SETTINGS: Mapping[str, Any] = {
     "data.image_size": 112,
+    "data.augmentation": "strong",
     "data.batch_size_per_instrument": 24,
     "data.workers": 0,
     "model.freeze": 6,
