@@ -27,7 +27,6 @@ from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems, pro
 from plankton_da.manifests.reading import RawTable, read_table
 from plankton_da.manifests.rules import problems_at, value_problems
 from plankton_da.manifests.scale_bars import scale_bar_remarks
-from plankton_da.manifests.table import fingerprint_of
 from plankton_da.manifests.taxonomy import apply_taxonomy, read_taxonomy, unmapped
 from plankton_da.manifests.taxonomy_use import TaxonomyUse, count_use, use_of
 
@@ -39,6 +38,8 @@ __all__ = [
     "check_pair",
     "count_rows",
 ]
+
+_CHECKED = ("object_id", "image", "instrument", "label", "split", "group", "pixel_size_um")
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def check_manifest(
     """
     path = Path(path)
     classes = read_taxonomy(taxonomy) if taxonomy is not None else None
-    raw = read_table(path)
+    raw = read_table(path, _CHECKED, fingerprint=True)
     problems = raw.problems
     problems.extend(value_problems(path, raw))
     table = raw.table
@@ -180,7 +181,7 @@ def check_manifest(
     return CheckReport(
         path=path,
         rows=len(raw.table),
-        fingerprint=fingerprint_of(raw.table) if len(raw.table.columns) else "",
+        fingerprint=raw.fingerprint,
         problems=problems.kept,
         totals=problems.totals,
         counts=count_rows(table),

@@ -1,13 +1,13 @@
 """Which images of a manifest are there at all; nothing is opened but archives' contents lists.
 
-Folders are listed once each instead of asking for every file: ten million questions to a network
-drive take hours.
+Folders and archives are listed once each instead of asking for every file: ten million questions to
+a network drive take hours.
 """
 
 from __future__ import annotations
 
 import os
-import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,53 +16,90 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from plankton_da.errors import ImageError
+from plankton_da.images.archives import opened_archive
 from plankton_da.images.refs import file_of
 from plankton_da.manifests.columns import arrow_of
 
 _ASK_SINGLY = 16  # a folder with fewer rows than this is not listed
+_ROWS_AT_ONCE = 1 << 18
+_PLAIN = r"^(?:[^%!#]+(?:#\d[\d,]*)?)?$"
+_PART = r"^([^%!#]+)#\d[\d,]*$"
+_MEMBER = "^([^%!#]+!)[^%!#]+$"
 
 
 def missing_images(images: pd.Series[str], root: Path) -> NDArray[np.bool_]:
     """Rows (N,) whose ref names no file (or, in an archive, no member); '' counts as missing."""
     refs = arrow_of(images)
     missing = np.ones(len(refs), dtype=bool)
-    files = pc.replace_substring_regex(refs, r"^([^%!#]+)#\d[\d,]*$", r"\1")  # without the part
-    plain = ~_mask(pc.match_substring_regex(files, "[%!#]"))
-    unsure = np.flatnonzero(~plain)
-    numbers = np.flatnonzero(plain)
-    if len(numbers):
-        here = files.take(pa.array(numbers))
-        listed, left = _look_in_folders(here, root)
-        missing[numbers[listed]] = False
-        unsure = np.concatenate([unsure, numbers[left]])
-    contents: dict[Path, frozenset[str]] = {}
-    for row in unsure.tolist():
-        missing[row] = not _is_there(refs[row].as_py(), root, contents)
+    for place, rows in _by_place(refs):
+        here = _rows_of(refs, rows)
+        if place is not None and len(rows) >= _ASK_SINGLY:
+            listed = _list(place, root)
+            if listed is None:
+                continue
+            found = _mask(pc.is_in(_without_part(here), value_set=listed))
+            missing[rows[found]] = False
+            rows, here = rows[~found], here.filter(pa.array(~found))
+        for row, ref in zip(rows.tolist(), here.to_pylist(), strict=True):
+            missing[row] = not _is_there(ref, root)
     return missing
 
 
-def _look_in_folders(refs: pa.Array, root: Path) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Rows that a folder's list has, and the numbers of rows that must be asked for singly."""
-    folders = pc.replace_substring_regex(refs, "[^/]*$", "").dictionary_encode()
-    codes = folders.indices.to_numpy()
-    rows_in = np.bincount(codes, minlength=len(folders.dictionary))
-    found = [pa.array([], pa.large_string())]
-    is_folder = np.ones(len(rows_in), dtype=bool)
-    for code, folder in enumerate(folders.dictionary.to_pylist()):
-        if rows_in[code] >= _ASK_SINGLY:
-            try:
-                names = _files_in(root / folder)
-            except OSError:
-                is_folder[code] = os.path.isdir(root / folder)
-            else:
-                found.append(pa.array([folder + name for name in names], pa.large_string()))
-    listed = _mask(pc.is_in(refs, value_set=pa.concat_arrays(found)))
-    return listed, np.flatnonzero(~listed & is_folder[codes])
+def _by_place(refs: pa.Array) -> Iterator[tuple[str | None, NDArray[np.intp]]]:
+    """Each folder (``a/b/``, or '') and archive (``a.zip!``) with its rows; None: all others."""
+    starts = range(0, len(refs), _ROWS_AT_ONCE)
+    parts = [_places_of(refs.slice(start, _ROWS_AT_ONCE)).dictionary_encode() for start in starts]
+    if not parts:
+        return
+    places = pa.chunked_array(parts).unify_dictionaries().combine_chunks()
+    codes = places.indices.fill_null(-1).to_numpy()
+    order = np.argsort(codes, kind="stable")
+    begins = np.flatnonzero(np.diff(codes[order], prepend=-2))
+    for rows in np.split(order, begins[1:]):
+        yield places[int(rows[0])].as_py(), rows
+
+
+def _places_of(refs: pa.Array) -> pa.Array:
+    """The folder or archive of each ref, null where that is not to be seen at once."""
+    folders = pc.replace_substring_regex(refs, "[^/]*$", "")
+    plain = pc.match_substring_regex(refs, _PLAIN)
+    if pc.all(plain).as_py():
+        return folders
+    archives = pc.replace_substring_regex(refs, _MEMBER, r"\1")
+    others = pc.if_else(pc.ends_with(archives, "!"), archives, None)
+    return pc.if_else(plain, folders, others)
+
+
+def _without_part(refs: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(refs, _PART, r"\1")
+
+
+def _rows_of(refs: pa.Array, rows: NDArray[np.intp]) -> pa.Array:
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first + 1 == len(rows):
+        return refs.slice(first, len(rows))
+    return refs.take(pa.array(rows))
+
+
+def _list(place: str, root: Path) -> pa.Array | None:
+    """Refs of all files of a folder or archive; None where there is no such folder."""
+    names: list[str] = []
+    try:
+        if place.endswith("!"):
+            archive = opened_archive(root / place[:-1])
+            names = [member.name for member in archive.members()]
+        else:
+            names = _files_in(root / place)
+    except (OSError, ValueError, ImageError):
+        if not place.endswith("!") and not os.path.isdir(root / place):
+            return None
+    return pa.array([place + name for name in names if _is_unicode(name)], pa.large_string())
 
 
 def _files_in(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
-        return [entry.name for entry in entries if _is_file(entry) and _is_unicode(entry.name)]
+        return [entry.name for entry in entries if _is_file(entry)]
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -75,19 +112,15 @@ def _is_unicode(name: str) -> bool:
     return name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
-def _is_there(ref: str, root: Path, contents: dict[Path, frozenset[str]]) -> bool:
+def _is_there(ref: str, root: Path) -> bool:
     path, members, _ = file_of(ref, root)
     try:
-        if not path.is_file():
-            return False
         if not members:
-            return True
-        if path not in contents:
-            with zipfile.ZipFile(path) as archive:
-                contents[path] = frozenset(archive.namelist())
-        return members[0] in contents[path]
-    except (OSError, ValueError, zipfile.BadZipFile):
+            return path.is_file()
+        opened_archive(path, members[:-1]).sizes(members[-1])
+    except (OSError, ValueError, KeyError, ImageError):
         return False
+    return True
 
 
 def _mask(values: pa.Array) -> NDArray[np.bool_]:

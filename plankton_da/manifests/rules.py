@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from plankton_da.errors import suggest
-from plankton_da.manifests.columns import OPTIONAL, REQUIRED, SPLITS, arrow_of, column_of, encode
+from plankton_da.manifests.columns import OPTIONAL, REQUIRED, SPLITS, column_of, encode
+from plankton_da.manifests.distinct import has_repetitions
 from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems
 from plankton_da.manifests.reading import RawTable
 
@@ -22,10 +24,10 @@ def value_problems(path: Path, raw: RawTable) -> Problems:
     """Problems of columns and values; the file itself is ``reading``'s matter."""
     table = raw.table
     problems = Problems()
-    if not len(table.columns):
+    if not raw.names:
         return problems
-    problems.add(_missing_columns(path, list(table.columns)))
-    if table.empty and not raw.problems:
+    problems.add(_missing_columns(path, raw.names))
+    if not len(table) and not raw.problems:
         words = "has a header but no rows; a manifest has one row per image"
         problems.add([Problem(str(path), None, None, "empty", words)])
     for name in REQUIRED:
@@ -91,6 +93,8 @@ def _missing_columns(path: Path, found: list[str]) -> list[Problem]:
 
 
 def _duplicate_ids(path: Path, raw: RawTable) -> Problems:
+    if not has_repetitions(raw.table["object_id"]):
+        return Problems()
     ids = encode(raw.table["object_id"])
     first = ids.first_rows()
     again = (first != np.arange(len(first))) & ~ids.is_empty()
@@ -118,8 +122,10 @@ def _unknown_splits(path: Path, raw: RawTable) -> Problems:
 
 def _crossings(path: Path, raw: RawTable, name: str) -> Problems:
     """Values of a column that stand in rows of different splits; rows without split are free."""
+    if name == "image" and not has_repetitions(raw.table[name]):
+        return Problems()
     numbers = np.flatnonzero(raw.table["split"].isin(SPLITS) & (raw.table[name] != ""))
-    table = raw.table.iloc[numbers]
+    table = raw.table[[name, "split"]].iloc[numbers]
     values, splits = encode(table[name]), encode(table["split"])
     first = values.first_rows()
     crossing = np.flatnonzero(splits.codes != splits.codes[first])
@@ -143,13 +149,18 @@ def _crossings(path: Path, raw: RawTable, name: str) -> Problems:
 
 
 def _pixel_sizes(path: Path, raw: RawTable) -> Problems:
-    column = arrow_of(raw.table["pixel_size_um"])
-    number = pc.match_substring_regex(column, _POSITIVE_NUMBER).to_numpy(zero_copy_only=False)
-    zero = pc.match_substring_regex(column, r"^[^1-9eE]*([eE]|$)").to_numpy(zero_copy_only=False)
-    wrong = (~number | zero) & np.asarray(raw.table["pixel_size_um"] != "", dtype=bool)
+    sizes = encode(raw.table["pixel_size_um"])
+    number = _matches(sizes.values, _POSITIVE_NUMBER)
+    zero = _matches(sizes.values, r"^[^1-9eE]*([eE]|$)")
+    wrong = (~number | zero)[sizes.codes] & ~sizes.is_empty()
 
     def words(row: int) -> str:
         found = raw.table["pixel_size_um"].iloc[row]
         return f"a pixel's side in micrometres, a number above 0 such as 10.6; found {found!r}"
 
     return problems_at(path, raw, wrong, "pixel_size_um", "not_a_pixel_size", words)
+
+
+def _matches(values: pa.Array, pattern: str) -> NDArray[np.bool_]:
+    found = pc.match_substring_regex(values, pattern).to_numpy(zero_copy_only=False)
+    return np.asarray(found, dtype=bool)

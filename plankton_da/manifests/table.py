@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from plankton_da.errors import OutputError
+from plankton_da.errors import ManifestError, OutputError
 from plankton_da.images.refs import ref_of
 from plankton_da.manifests.columns import OPTIONAL, REQUIRED, TEXT, arrow_of, column_of
+from plankton_da.manifests.fingerprint import fingerprint_of, letters
 from plankton_da.manifests.problems import Problems
 from plankton_da.manifests.reading import SUFFIXES, as_text, read_table
 from plankton_da.manifests.rules import value_problems
@@ -49,12 +49,23 @@ class Manifest:
     table: pd.DataFrame
     root: Path
     path: Path | None
-    fingerprint: str
+    _find_fingerprint: Callable[[], str] = field(repr=False)
 
     @classmethod
     def of(cls, table: pd.DataFrame, root: Path, path: Path | None = None) -> Manifest:
         """A manifest of a table that is at hand; it is trusted, not checked."""
-        return cls(table, root, path, fingerprint_of(table))
+        return cls(table, root, path, partial(fingerprint_of, table))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the content, computed when it is first asked for.
+
+        Raises
+        ------
+        ManifestError
+            The manifest was read in part, and its file has changed since.
+        """
+        return self._find_fingerprint()
 
     @property
     def instruments(self) -> tuple[str, ...]:
@@ -73,11 +84,18 @@ class Manifest:
         return column_of(self.table, name)
 
 
-def read_manifest(path: Path | str) -> Manifest:
+def read_manifest(path: Path | str, columns: Collection[str] | None = None) -> Manifest:
     """Read a CSV (UTF-8; BOM and CRLF are fine) or Parquet manifest.
 
     Values are strings as they stand: a class may be called NA, an id 007. Whether the images are
     there is not looked at: ``check_manifest`` does.
+
+    Parameters
+    ----------
+    columns
+        those to keep of the columns that are not required; None: all. What else there is, is not
+        read, and of what it should be only ``object_id``, ``image``, ``instrument`` and these are
+        checked.
 
     Raises
     ------
@@ -86,29 +104,30 @@ def read_manifest(path: Path | str) -> Manifest:
         the message lists every problem with its line.
     """
     path = Path(path)
-    raw = read_table(path)
+    before = _stamp(path)
+    raw = read_table(path, None if columns is None else {*REQUIRED, *columns})
     raw.problems.extend(value_problems(path, raw))
     raw.problems.raise_if_any()
-    return Manifest.of(raw.table, path.absolute().parent, path)
+    root = path.absolute().parent
+    if len(raw.table.columns) == len(raw.names):
+        return Manifest.of(raw.table, root, path)
+    return Manifest(raw.table, root, path, partial(_fingerprint_of_file, path.absolute(), before))
 
 
-def fingerprint_of(table: pd.DataFrame) -> str:
-    """sha256 of the content: the same for CSV and Parquet, and for any order of the columns."""
-    digest = hashlib.sha256()
-    for name in sorted(table.columns):
-        column = arrow_of(table[name])
-        lengths = pc.binary_length(column).cast(pa.int64()).to_numpy()
-        digest.update(name.encode() + b"\0")
-        digest.update(hashlib.sha256(lengths.tobytes()).digest())
-        digest.update(hashlib.sha256(_letters(column)).digest())
-    return digest.hexdigest()
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written again; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
-def _letters(column: pa.Array) -> memoryview:
-    """The UTF-8 bytes of all values, one after the other."""
-    _, offsets, data = column.buffers()
-    ends = np.frombuffer(offsets, dtype=np.int64)[column.offset :]
-    return memoryview(data or b"")[ends[0] : ends[len(column)]]
+def _fingerprint_of_file(path: Path, stamp: tuple[int, int] | None) -> str:
+    raw = read_table(path, (), fingerprint=True)
+    if raw.problems or _stamp(path) != stamp:
+        raise ManifestError(f"{path}: has changed since it was read; start again")
+    return raw.fingerprint
 
 
 def write_manifest(table: pd.DataFrame, path: Path | str, overwrite: bool = False) -> None:
@@ -168,7 +187,7 @@ def _write_csv(table: pa.Table, stream: BinaryIO) -> None:
     for batch in (*header.to_batches(), *table.to_batches(max_chunksize=_ROWS_AT_ONCE)):
         values = [_quoted(column.cast(pa.large_string())) for column in batch.columns]
         rows = _joined(*values, ",")
-        stream.write(_letters(_joined(rows, "", "\n")))
+        stream.write(letters(_joined(rows, "", "\n")))
 
 
 def _quoted(values: pa.Array) -> pa.Array:

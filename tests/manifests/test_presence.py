@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -89,3 +90,31 @@ def test_parts_are_there_if_their_file_is(tmp_path: Path, draw: Draw, listed: bo
     more = [f"a/run.tif#{i},0,1,1" for i in range(20 * listed)]
     refs = ["a/run.tif#0,0,1,1", "a/absent.tif#0,0,1,1", "a/run.tif#x", *more]
     assert missing(tmp_path, *refs) == [False, True, True] + [False] * len(more)
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["asked_singly", "listed"])
+def test_members_of_tars_and_of_archives_in_archives(
+    tmp_path: Path, draw: Draw, listed: bool
+) -> None:
+    picture = draw("a.png")
+    with tarfile.open(tmp_path / "t.tar", "w") as tar:
+        tar.add(picture, "in/a.png")
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as inner:
+        inner.write(picture, "in/a.png")
+        inner.write(picture, "50%.png")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.write(tmp_path / "inner.zip", "inner.zip")
+        archive.write(picture, "in/a.png")
+    good = ["t.tar!in/a.png", "z.zip!in/a.png", "z.zip!inner.zip!in/a.png"]
+    good += ["z.zip!inner.zip!50%25.png", "z.zip!in/a.png#0,0,1,1"]
+    bad = ["t.tar!a.png", "z.zip!a.png", "z.zip!inner.zip!a.png", "z.zip!no.zip!in/a.png"]
+    more = [f"{name}!absent{i}.png" for name in ("t.tar", "z.zip", "no.zip") for i in range(20)]
+    refs = [*good, *bad, *more * listed]
+    assert missing(tmp_path, *refs) == [False] * len(good) + [True] * (len(refs) - len(good))
+
+
+def test_rows_of_a_folder_need_not_stand_together(tmp_path: Path, draw: Draw) -> None:
+    for i in range(30):
+        draw(f"{i % 3}/{i}.png")
+    refs = [f"{i % 3}/{i}.png" for i in range(90)]
+    assert missing(tmp_path, *refs) == [i >= 30 for i in range(90)]

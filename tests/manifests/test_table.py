@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plankton_da.errors import OutputError
+from plankton_da.errors import ManifestError, OutputError
 from plankton_da.manifests.columns import TEXT
 from plankton_da.manifests.reading import read_table
 from plankton_da.manifests.table import (
@@ -148,3 +148,20 @@ def test_many_rows_make_no_python_objects(tmp_path: Path) -> None:
     assert all(dtype == TEXT and dtype.storage == "pyarrow" for dtype in manifest.table.dtypes)
     # three columns of at most 10 letters and an 8-byte offset; a Python string alone takes 50
     assert manifest.table.memory_usage(deep=True).sum() < count * 60
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.parquet"])
+def test_a_part_of_the_columns_has_the_whole_fingerprint(tmp_path: Path, name: str) -> None:
+    table = SMALL.assign(note=["x", "a,b"])
+    write_manifest(table, tmp_path / name)
+    part = read_manifest(tmp_path / name, ("split", "licence"))
+    assert set(part.table.columns) == {"object_id", "image", "instrument", "split"}
+    assert part.fingerprint == fingerprint_of(table) == read_manifest(tmp_path / name).fingerprint
+
+
+def test_a_fingerprint_of_another_content_is_refused(tmp_path: Path) -> None:
+    write_manifest(SMALL, tmp_path / "m.csv")
+    part = read_manifest(tmp_path / "m.csv", ())
+    write_manifest(SMALL.assign(note="x"), tmp_path / "m.csv", overwrite=True)
+    with pytest.raises(ManifestError, match="has changed since it was read"):
+        _ = part.fingerprint

@@ -1,0 +1,49 @@
+"""The fingerprint of a manifest: a sha256 of its content, column by column."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from plankton_da.manifests.columns import arrow_of
+
+
+class Fingerprint:
+    """Takes columns in any order, none of which has to stay in memory."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, bytes] = {}
+
+    def add(self, name: str, column: pa.Array) -> None:
+        """A column of large strings without nulls."""
+        lengths = pc.binary_length(column).to_numpy()
+        digest = hashlib.sha256(lengths).digest()
+        self._columns[name] = digest + hashlib.sha256(letters(column)).digest()
+
+    def hexdigest(self) -> str:
+        """The fingerprint; '' where there is no column."""
+        if not self._columns:
+            return ""
+        digest = hashlib.sha256()
+        for name in sorted(self._columns):
+            digest.update(name.encode() + b"\0" + self._columns[name])
+        return digest.hexdigest()
+
+
+def fingerprint_of(table: pd.DataFrame) -> str:
+    """sha256 of the content: the same for CSV and Parquet, and for any order of the columns."""
+    fingerprint = Fingerprint()
+    for name in table.columns:
+        fingerprint.add(name, arrow_of(table[name]))
+    return fingerprint.hexdigest()
+
+
+def letters(column: pa.Array) -> memoryview:
+    """The UTF-8 bytes of all values, one after the other."""
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[column.offset :]
+    return memoryview(data or b"")[ends[0] : ends[len(column)]]

@@ -1,0 +1,58 @@
+"""Parquet files as tables of strings, a column at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from plankton_da.manifests.fingerprint import Fingerprint
+from plankton_da.manifests.raw_table import (
+    RawTable,
+    RowLines,
+    doubled_columns,
+    failed,
+    fill,
+    found_among,
+)
+
+
+def read_parquet(
+    path: Path, wanted: Collection[str] | None, fingerprint: Fingerprint | None
+) -> RawTable:
+    """As ``reading.read_table``; an OSError is the caller's."""
+    raw = RawTable(pd.DataFrame(), RowLines(None, 1))
+    try:
+        with path.open("rb") as stream:
+            file = pa.parquet.ParquetFile(stream)
+            raw.names = list(file.schema_arrow.names)
+            raw.problems.add(doubled_columns(path, raw.names, None))
+            if raw.problems:
+                return raw
+            read = raw.names if fingerprint is not None else found_among(raw.names, wanted)
+            columns = _one_by_one(file, read)
+            return fill(raw, path, columns, file.metadata.num_rows, wanted, fingerprint)
+    except pa.ArrowException as error:
+        words = f"is not a whole Parquet file: {error}; write it again"
+        return failed(path, "unreadable", words)
+
+
+def _one_by_one(
+    file: pa.parquet.ParquetFile, names: Sequence[str]
+) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Each column, read while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+
+        def start(name: str) -> Future[pa.ChunkedArray]:
+            return reader.submit(lambda: file.read([name]).column(name))
+
+        ahead = [start(name) for name in names[:1]]
+        for name, following in zip(names, (*names[1:], None), strict=True):
+            column = ahead.pop().result()
+            if following is not None:
+                ahead.append(start(following))
+            yield name, column
