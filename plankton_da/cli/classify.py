@@ -26,6 +26,13 @@ class DeviceName(StrEnum):
     cuda = "cuda"
 
 
+class BackendName(StrEnum):
+    """Values of ``--backend``."""
+
+    local = "local"
+    ray = "ray"
+
+
 class ViewsName(StrEnum):
     """How many turned views of an image are averaged."""
 
@@ -69,6 +76,20 @@ def classify(
     engine: Annotated[
         EngineName, typer.Option(help="auto: ONNX Runtime on the CPU, torch on CUDA.")
     ] = EngineName.auto,
+    backend: Annotated[
+        BackendName,
+        typer.Option(
+            help="Who works: this machine, or all of a Ray cluster; the rows are the same."
+        ),
+    ] = BackendName.local,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT|auto",
+            help="A Ray cluster that runs already (default: RAY_ADDRESS, else this machine).",
+            show_default=False,
+        ),
+    ] = None,
     instrument: Annotated[
         str | None,
         typer.Option(
@@ -143,6 +164,8 @@ def classify(
         retry_failed=retry_failed,
         image_timeout=image_timeout,
         overwrite=overwrite,
+        backend=backend.value,
+        ray_address=ray_address,
         bundle_uri=bundle,
     )
     typer.echo(json.dumps(summary.to_json()) if as_json else summary.words())

@@ -6,8 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from plankton_da.errors import UsageError
 from plankton_da.networks.bundle import bundle_hash, read_bundle_info
@@ -24,7 +25,8 @@ from plankton_da.prediction.shards import parse_shard
 from plankton_da.prediction.sort_into import check_writable
 from plankton_da.prediction.sort_into import sort_into as sort_images_into
 from plankton_da.prediction.summary import ClassifySummary
-from plankton_da.prediction.work import Work
+from plankton_da.prediction.work import Backend, Work
+from plankton_da.prediction.worker import make_job
 
 __all__ = ["ClassifySummary", "classify"]
 
@@ -52,6 +54,8 @@ def classify(
     part_rows: int = 2048,
     progress: bool = True,
     bundle_uri: str | None = None,
+    backend: Literal["local", "ray"] = "local",
+    ray_address: str | None = None,
     open_predictor: Callable[[], Predictor] | None = None,
 ) -> ClassifySummary:
     """Classify every image of ``inputs`` into ``out`` (.csv or .parquet), one row each.
@@ -84,8 +88,13 @@ def classify(
         Seconds that reading and decoding one image may take.
     part_rows
         Rows after which finished work is written down (or half a minute, if that is sooner).
+    backend
+        Who does it: this machine, or a Ray cluster. Rows are the same, and what one began the other
+        can finish.
+    ray_address
+        Of a cluster that runs already; None: ``RAY_ADDRESS``, else one of this machine alone.
     open_predictor
-        Makes the predictor, when one is needed; None: ``Predictor.open``.
+        Makes the predictor of the local backend, when one is needed; None: ``Predictor.open``.
 
     Raises
     ------
@@ -105,6 +114,7 @@ def classify(
     check_suffix(out)
     if not image_timeout > 0:
         raise UsageError(f"--image-timeout {image_timeout:g}: give seconds, more than 0")
+    _check_backend(backend, ray_address)
     out = out.parent.resolve() / out.name
     info = read_bundle_info(bundle)
     check_top_k(top_k, info.classes)
@@ -138,13 +148,20 @@ def classify(
         "manifests": found.manifests,
         "prior": None if correction is None else asdict(correction),
     }
+    opening: dict[str, Any] = {"engine": engine, "batch_size": batch_size, "views": views}
 
     def opened() -> Predictor:
         if open_predictor is not None:
             return open_predictor()
-        return Predictor.open(
-            bundle, engine=engine, device=device, batch_size=batch_size, prior=prior, views=views
-        )
+        return Predictor.open(bundle, device=device, prior=prior, **opening)
+
+    def opened_backend() -> Backend:
+        if backend == "local":
+            return LocalBackend(info.preprocess, found, opened, image_timeout)
+        from plankton_da.prediction.ray_backend import RayBackend
+
+        job = make_job(bundle, model, opening, correction, found, image_timeout)
+        return RayBackend(job, info.preprocess, device, ray_address)
 
     if sort_into is not None:
         check_writable(sort_into)
@@ -152,8 +169,7 @@ def classify(
         claim(out, ledger, found, overwrite=overwrite)
         order = Order(found, ledger, retry_failed=retry_failed)
         work = Work(ledger, order, info, top_k, all_scores, part_rows)
-        local = LocalBackend(info.preprocess, found, opened, image_timeout)
-        work.run(found, local, progress)
+        work.run(found, opened_backend, progress)
         log_ignored(found)
         about |= {"score_columns": score_columns(work.schema), "shard": found.shard_told()}
         tally = finish(out, ledger, order, work.schema, about)
@@ -177,3 +193,10 @@ def classify(
         device=latest["device"],
         model=model,
     )
+
+
+def _check_backend(backend: str, ray_address: str | None) -> None:
+    if backend == "local" and ray_address is not None:
+        raise UsageError(f"--ray-address {ray_address}: only with --backend ray")
+    if backend == "ray" and find_spec("ray") is None:
+        raise UsageError("--backend ray: Ray is not installed; pip install 'plankton-da[ray]'")

@@ -62,11 +62,11 @@ def classify_items(
                 batch = list(islice(items, predictor.batch_size))
                 more = len(batch) == predictor.batch_size
                 if batch:
-                    future = pool.submit(_decode, batch, predictor.preprocess, root, decoders)
+                    future = pool.submit(decode_items, batch, predictor.preprocess, root, decoders)
                     ahead.append((batch, future))
             if ahead:
                 batch, future = ahead.popleft()
-                yield _predict(batch, future.result(), predictor, check)
+                yield predict_items(batch, future.result(), predictor, check)
         if check is not None:
             check.end()
     finally:
@@ -75,9 +75,10 @@ def classify_items(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(
+def decode_items(
     items: Sequence[Item], preprocess: Preprocess, root: Path, decoders: GuardedDecoders | None
 ) -> list[Decoded]:
+    """Pixels, or what is wrong, for each item; without ``decoders``, in this thread."""
     if decoders is None:
         return [_pixels(item, preprocess, root) for item in items]
     wanted = [Wanted(item.image, item.instrument) for item in items if item.problem is None]
@@ -96,12 +97,13 @@ def _pixels(item: Item, preprocess: Preprocess, root: Path) -> Decoded:
         return ImageError("too_large", "not enough memory to decode it")
 
 
-def _predict(
+def predict_items(
     items: Sequence[Item],
     decoded: Sequence[Decoded],
     predictor: Predictor,
     check: PolarityCheck | None,
 ) -> Batch:
+    """One batch through the model."""
     probabilities = np.full((len(items), len(predictor.classes)), np.nan, np.float32)
     errors = [str(pixels) if isinstance(pixels, ImageError) else "" for pixels in decoded]
     places: dict[str, list[int]] = {}

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Engine = Literal["auto", "onnx", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
 Views = Literal[1, 4, 8]
+CORES_VARIABLE = "PLANKTON_DA_CORES"
+"""for machines that are shared without the operating system knowing, such as Ray's"""
 
 
 class Predictor:
@@ -225,7 +227,10 @@ def turned(pixels: NDArray[np.uint8], views: Views) -> Iterator[NDArray[np.uint8
 
 
 def available_cores() -> int:
-    """Processor cores that this process may use."""
+    """Processor cores that this process may use; the environment can say how many."""
+    said = os.environ.get(CORES_VARIABLE, "")
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
