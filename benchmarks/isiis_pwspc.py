@@ -207,7 +207,7 @@ def main() -> None:
     methods = options.methods.split(",")
     seeds = [int(seed) for seed in options.seeds.split(",")]
     write_manifests(options.data, options.work)
-    threads = max(1, (os.cpu_count() or 1) // options.jobs)
+    threads = max(1, len(os.sched_getaffinity(0)) // options.jobs)
     with ThreadPoolExecutor(options.jobs) as pool:
         pending = [
             pool.submit(run_one, method, seed, options.work, SETTINGS, threads)
