@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,13 @@ from PIL import Image
 
 ROWS = 1_000_000
 PROGRAM = """
-import resource, sys
+import os, re, sys
 from pathlib import Path
 from plankton_da.evaluation.report.page import write_report
 write_report(Path(sys.argv[1]), Path(sys.argv[2]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = Path("/proc/self/status")  # getrusage's maximum counts the parent's from before exec
+memory = re.search(r"VmHWM:\\s*(\\d+) kB", status.read_text())[1] if status.exists() else 0
+print(memory, sum(os.times()[:4]))  # those of the processes that decode, too
 """
 
 
@@ -47,7 +48,6 @@ def test_a_million_rows(tmp_path: Path) -> None:
         }
     )
     pq.write_table(table, tmp_path / "P.parquet")
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path / "P.parquet"), str(tmp_path / "P.html")],
         capture_output=True,
@@ -55,7 +55,7 @@ def test_a_million_rows(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 60
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert int(done.stdout) * unit < 600 * 2**20
+    memory_kib, cpu_seconds = map(float, done.stdout.split())
+    assert cpu_seconds < 60
+    assert memory_kib < 600 * 1024
     assert 4_000_000 < (tmp_path / "P.html").stat().st_size < 10_000_000
