@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plankton_da.errors import DataError, ImageError
-from plankton_da.images import archives
+from plankton_da.images import archives, remote
 from plankton_da.images.guarded_process import HEADER, IN_FILE, PIXELS, PROBLEM, READY
 from plankton_da.images.preprocess import Preprocess
-from plankton_da.images.refs import file_of
+from plankton_da.images.refs import address_of, file_of
 
 Decoded: TypeAlias = NDArray[np.uint8] | ImageError
 
@@ -101,17 +101,35 @@ class GuardedDecoder:
     def _groups(
         self, images: Sequence[Wanted]
     ) -> Iterator[list[tuple[Wanted, bytes | ImageError | None]]]:
-        """The images with the bytes of those in archives, which are opened once, here."""
+        """The images with the bytes of those in archives, which are opened once, here.
+
+        So are those that are elsewhere: many are fetched at once.
+        """
+        fetched = self._fetched([image.ref for image in images])
         group: list[tuple[Wanted, bytes | ImageError | None]] = []
         size = 0
         for image in images:
-            content = self._content(image.ref)
+            ref = image.ref
+            content = fetched[ref] if ref in fetched else self._content(ref)
             group.append((image, content))
             size += len(content) if isinstance(content, bytes) else 0
             if size > _GROUP_BYTES:
                 yield group
                 group, size = [], 0
         yield group
+
+    def _fetched(self, refs: Sequence[str]) -> dict[str, bytes | ImageError]:
+        found: dict[str, bytes | ImageError] = {}
+        wanted: dict[str, str] = {}
+        for ref in filter(remote.is_remote, refs):
+            if "#" in ref:
+                continue  # a part of a picture is the process's to cut out
+            try:
+                wanted[ref] = address_of(ref)
+            except ImageError as error:
+                found[ref] = error
+        contents = remote.fetch_all(list(wanted.values()), self._timeout)
+        return found | dict(zip(wanted, contents, strict=True))
 
     def _content(self, ref: str) -> bytes | ImageError | None:
         if "!" not in ref:

@@ -3,7 +3,8 @@
 A ref is ``path``, ``archive.zip!member`` (or .tar) or ``a.zip!b.zip!member``. ``#x,y,w,h`` after
 any of them is a box in that picture; ``BIN.roi#14`` is a ROI of an IFCB bin. Paths are relative to
 the folder of the file that the ref stands in, or absolute. Inside names, ``%``, ``#``, ``!``,
-control characters and bytes that are not UTF-8 are percent-encoded.
+control characters and bytes that are not UTF-8 are percent-encoded. In place of a path, the address
+of an image elsewhere: ``https://``, as browsers take it, ``s3://`` or ``gs://``.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from typing import NamedTuple
 from PIL import Image
 
 from plankton_da.errors import ImageError
-from plankton_da.images import archives, collages, rois
+from plankton_da.images import archives, collages, remote, rois
 from plankton_da.images.decoding import MAX_PIXELS, decode
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "Place",
+    "address_of",
     "decode_name",
     "encode_name",
     "file_of",
@@ -127,8 +129,12 @@ def file_of(ref: str, root: Path) -> Place:
 def rebase(ref: str, root: Path, folder: Path) -> tuple[str, str]:
     """A ref that is relative to ``root`` made relative to ``folder``, and its file's path.
 
+    The path is '' for an image that is elsewhere.
+
     Both folders must be real: absolute and without symbolic links.
     """
+    if remote.is_remote(ref):
+        return ref, ""
     base = _base(root, folder)
     if os.path.isabs(ref) or any(mark in ref for mark in "%!#\\"):
         path, members, part = file_of(ref, root)
@@ -164,6 +170,8 @@ def open_image(ref: str, root: Path) -> Image.Image:
         ImageError: with a code of ``ImageError.CODES``. The words name no absolute path, so that
             results of two machines can be compared.
     """
+    if remote.is_remote(ref):
+        return _open_remote(ref)
     roi = _ROI.fullmatch(ref)
     if roi:  # as below, but quick: a bin holds thousands of small images
         try:
@@ -187,6 +195,31 @@ def open_image(ref: str, root: Path) -> Image.Image:
         raise ImageError("unreadable", error.strerror or "the file cannot be read") from error
     except ValueError as error:  # a NUL in the name
         raise ImageError("missing", f"impossible file name ({error})") from None
+
+
+def address_of(ref: str) -> str:
+    """Where the file of a remote ref is, without the part of the picture.
+
+    Raises:
+        ImageError: it is a member of an archive.
+    """
+    if "!" in ref:
+        words = "archives are read in place only where they are files; copy it to this machine"
+        raise ImageError("unreadable", words)
+    whole = _PART.sub("", ref)
+    return whole if whole.startswith("http") else decode_name(whole)
+
+
+def _open_remote(ref: str) -> Image.Image:
+    found = _PART.search(ref)
+
+    def opened() -> Image.Image:
+        data = remote.fetch(address_of(ref))
+        return decode(io.BytesIO(data), len(data))
+
+    if found is None:
+        return opened()
+    return collages.cut_out(found[1], (address_of(ref), (), -1, -1), opened)
 
 
 def _open_whole(place: Place) -> Image.Image:

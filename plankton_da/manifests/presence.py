@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from plankton_da.errors import ImageError
 from plankton_da.images.archives import opened_archive
 from plankton_da.images.refs import file_of
+from plankton_da.images.remote import REMOTE
 from plankton_da.manifests.columns import arrow_of
 
 _ASK_SINGLY = 16  # a folder with fewer rows than this is not listed
@@ -29,7 +30,10 @@ _MEMBER = "^([^%!#]+!)[^%!#]+$"
 
 
 def missing_images(images: pd.Series[str], root: Path) -> NDArray[np.bool_]:
-    """Rows (N,) whose ref names no file (or, in an archive, no member); '' counts as missing."""
+    """Rows (N,) whose ref names no file (or, in an archive, no member); '' counts as missing.
+
+    Images that are elsewhere (``https://``) are taken as there: nobody asked to use the network.
+    """
     refs = arrow_of(images)
     missing = np.ones(len(refs), dtype=bool)
     for place, rows in _by_place(refs):
@@ -43,6 +47,7 @@ def missing_images(images: pd.Series[str], root: Path) -> NDArray[np.bool_]:
             rows, here = rows[~found], here.filter(pa.array(~found))
         for row, ref in zip(rows.tolist(), here.to_pylist(), strict=True):
             missing[row] = not _is_there(ref, root)
+    missing[_mask(pc.match_substring_regex(refs, REMOTE))] = False
     return missing
 
 

@@ -177,7 +177,7 @@ def rebase_refs(images: pd.Series[str], old_root: Path, new_root: Path) -> pd.Se
     if way == ".":
         return images
     refs = arrow_of(images)
-    absolute = pc.match_substring_regex(refs, r"^(/|\\|[A-Za-z]:[/\\])")
+    absolute = pc.match_substring_regex(refs, r"^(/|\\|[A-Za-z]:[/\\]|[a-z0-9]+://)")
     moved = pc.if_else(absolute, refs, _joined(way.rstrip("/"), refs, "/"))
     return pd.Series(moved, index=images.index, name=images.name, dtype=TEXT)
 
@@ -192,9 +192,12 @@ def _write_csv(table: pa.Table, stream: BinaryIO) -> None:
 
 def _quoted(values: pa.Array) -> pa.Array:
     """Values as CSV wants them: quoted only where they hold a comma, quote or line break."""
+    special = pc.match_substring_regex(values, '[,"\r\n]')
+    if not pc.any(special).as_py():
+        return values
     doubled = pc.replace_substring(values, pattern='"', replacement='""')
     quoted = _joined('"', doubled, '"', "")
-    return pc.if_else(pc.match_substring_regex(values, '[,"\r\n]'), quoted, values)
+    return pc.if_else(special, quoted, values)
 
 
 def _joined(*parts: pa.Array | str) -> pa.Array:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from plankton_da.errors import ImageError, OutputError
 from plankton_da.images.archives import read_member
-from plankton_da.images.refs import IMAGE_SUFFIXES, file_of, open_image
+from plankton_da.images.refs import IMAGE_SUFFIXES, address_of, file_of, open_image
+from plankton_da.images.remote import fetch as fetch_remote
+from plankton_da.images.remote import is_remote
 from plankton_da.prediction.files import explained
 
 if TYPE_CHECKING:
@@ -115,12 +117,14 @@ def fetch(ref: str, root: Path, target: Path) -> None:
     Raises
     ------
     OutputError
-        It can no longer be read from its archive. OSError: it is gone, or ``target`` not writable.
+        It can no longer be read where it is. OSError: it is gone, or ``target`` not writable.
     """
     path, members, part = file_of(ref, root)
     try:
         if part:
             open_image(ref, root).save(target, format="PNG")
+        elif is_remote(ref):
+            target.write_bytes(fetch_remote(address_of(ref)))
         elif members:
             target.write_bytes(read_member(path, members))
         else:

@@ -9,7 +9,8 @@ from pathlib import Path
 from plankton_da.errors import ImageError
 from plankton_da.images.archives import read_member
 from plankton_da.images.eight_bit import eight_bit, upright
-from plankton_da.images.refs import file_of, open_image
+from plankton_da.images.refs import address_of, file_of, open_image
+from plankton_da.images.remote import fetch, is_remote
 
 _WHITE = 255
 
@@ -26,8 +27,10 @@ def image_file(ref: str, root: Path, formats: Collection[str]) -> tuple[bytes, s
         It cannot be read, or its pixels cannot be brought to 8 bits by a fixed rule.
     """
     image = open_image(ref, root)
-    place = file_of(ref, root)
     kind = image.format or ""
+    if is_remote(ref) and "#" not in ref and kind in formats:
+        return fetch(address_of(ref)), kind
+    place = file_of(ref, root)
     if not place.part and kind in formats:
         return _bytes_of(place.path, place.members), kind
     buffer = io.BytesIO()
