@@ -132,6 +132,9 @@ class ModelConfig(Section):
     """auto (frozen for pretrained weights, else per_domain) | frozen | shared | per_domain"""
     freeze: Literal["none", "all"] | PositiveInt = "none"
     """none | all | N: the backbone's first N stages (the stem is the first) do not learn"""
+    forward_layout: Literal["auto", "concatenated", "halves"] = "auto"
+    """how both instruments' images pass the backbone: concatenated (one batch) | halves (one after
+    the other) | auto (measured once on each machine); the gradients are the same"""
 
 
 class SGDConfig(Section):
@@ -143,6 +146,9 @@ class SGDConfig(Section):
     """learning rate of bottleneck, head and discriminator at the start"""
     backbone_lr_multiplier: NonNegativeFloat = 0.1
     """the backbone's learning rate as a share of lr"""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """each stage of the backbone learns at this share of the next one's rate, such as 0.75 for a
+    ViT; 1: all alike"""
     weight_decay: NonNegativeFloat = 1.0e-3
     """L2 penalty"""
     momentum: Annotated[float, Field(gt=0, lt=1)] = 0.9
@@ -161,6 +167,9 @@ class AdamWConfig(Section):
     """learning rate of bottleneck, head and discriminator at the start"""
     backbone_lr_multiplier: NonNegativeFloat = 0.1
     """the backbone's learning rate as a share of lr"""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """each stage of the backbone learns at this share of the next one's rate, such as 0.75 for a
+    ViT; 1: all alike"""
     weight_decay: NonNegativeFloat = 0.05
     """decoupled weight decay"""
     sdat: PositiveFloat | None = None
@@ -191,6 +200,9 @@ class TrainingConfig(Section):
     yardstick: bool = True
     """for methods that adapt: train source_only first under the same settings, to say whether
     adaptation hurt; takes half as long again"""
+    compile: bool = False
+    """compile the backbone with torch.compile: minutes at the start, faster steps; on a CPU it
+    needs a C++ compiler"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto (bf16 on CUDA, else fp32) | fp32 | bf16"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -282,6 +294,11 @@ class Config(Section):
             raise ValueError(
                 f"training.frozen_copies: {self.training.frozen_copies} needs frozen stages, but "
                 f"model.freeze is none; set model.freeze, or training.frozen_copies: auto"
+            )
+        if self.method.name == "distill" and not self.method.teachers:
+            raise ValueError(
+                "method.teachers is empty; name the bundles that the network learns from: "
+                "--set 'method.teachers=[runs/a/bundle, runs/b/bundle]'"
             )
         if self.optimizer.sdat is not None and self.method.name not in SMOOTHED_METHODS:
             raise ValueError(

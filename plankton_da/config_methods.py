@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from plankton_da.config_section import Fraction, Section
+from plankton_da.config_section import FilledString, Fraction, Section
 
 
 class SourceOnlyConfig(Section):
@@ -160,6 +160,18 @@ class ShotConfig(Section):
     """steps between two searches for those labels"""
 
 
+class DistillConfig(Section):
+    """One network that predicts on the target as the mean of several finished bundles (after Hinton
+    et al., arXiv:1503.02531)."""
+
+    name: Literal["distill"] = "distill"
+    """distill"""
+    teachers: tuple[FilledString, ...] = ()
+    """bundles (folders, models:/NAME@alias) of the same classes and preprocessing, any backbone"""
+    distillation_weight: NonNegativeFloat = 1.0
+    """weight of the cross entropy with the teachers' mean prediction; constant"""
+
+
 MethodConfig: TypeAlias = Annotated[
     SourceOnlyConfig
     | AdaBNConfig
@@ -169,7 +181,8 @@ MethodConfig: TypeAlias = Annotated[
     | PADAConfig
     | SelfTrainingConfig
     | MICConfig
-    | ShotConfig,
+    | ShotConfig
+    | DistillConfig,
     Field(discriminator="name"),
 ]
 

@@ -29,6 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "self_training": {},
     "mic": {},
     "shot": {"data.mid": None, "model.from_bundle": "models:/plankton@champion"},
+    "distill": {"method.teachers": ["runs/mcc/bundle", "runs/cdan/bundle"]},
 }
 """method -> dotted keys that its config sets other than the defaults"""
 

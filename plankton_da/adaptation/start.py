@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from plankton_da.adaptation.methods import METHODS, Method
 from plankton_da.adaptation.preparation import TrainingData
 from plankton_da.config import BatchNormMode, Config
 from plankton_da.errors import ConfigError
-from plankton_da.networks.backbone import Weights, resolve_weights
-from plankton_da.networks.bundle import BundleInfo, read_bundle, read_bundle_info
+from plankton_da.networks.backbone import Weights, normalisation, resolve_weights
+from plankton_da.networks.bundle import BundleInfo, bundle_hash, read_bundle, read_bundle_info
 from plankton_da.networks.classifier import PlanktonNetwork, build_network, resolve_batch_norm
+from plankton_da.networks.own_backbone import NORMALISATION, module_hash, require_own
 from plankton_da.tracking.registry import resolve_bundle
 
 log = logging.getLogger(__name__)
@@ -29,15 +31,30 @@ class Start:
     weights: Weights
     bundle: Path | None = None
     """folder of ``model.from_bundle``"""
+    backbone: nn.Module | None = None
+    """the caller's, in place of a timm network"""
 
     @property
     def info(self) -> BundleInfo | None:
         """What the bundle says of itself."""
         return read_bundle_info(self.bundle) if self.bundle else None
 
+    @property
+    def fingerprint(self) -> str | None:
+        """Tells starts apart that one and the same config may have."""
+        if self.bundle is not None:
+            return bundle_hash(self.bundle)
+        return None if self.backbone is None else module_hash(self.backbone)
 
-def find_start(config: Config) -> Start:
+    def normalisation(self, config: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation per channel that the backbone expects."""
+        return NORMALISATION if self.backbone is not None else normalisation(config.model.backbone)
+
+
+def find_start(config: Config, backbone: nn.Module | None = None) -> Start:
     """Find the weights to start from; said in the log.
+
+    ``backbone`` is a module of the caller's in place of a timm network.
 
     Raises
     ------
@@ -49,11 +66,22 @@ def find_start(config: Config) -> Start:
         It is not in the registry, or that does not answer.
     """
     name = config.model.from_bundle
-    if name is None:
+    if backbone is not None:
+        require_own(backbone, config.model.backbone)
+        if config.model.pretrained not in ("auto", "none"):
+            raise ConfigError(
+                f"model.pretrained: {config.model.pretrained} has no effect on a backbone module "
+                f"of your own; load the file into the module, and set model.pretrained: auto"
+            )
+    if name is None and backbone is not None:
+        start = Start(Weights("a module of your own, with the weights it has"), None, backbone)
+    elif name is None:
         start = Start(resolve_weights(config.model.backbone, config.model.pretrained))
     else:
         start = Start(
-            Weights(f"weights of the bundle {name}"), resolve_bundle(name, config.tracking.uri)
+            Weights(f"weights of the bundle {name}"),
+            resolve_bundle(name, config.tracking.uri),
+            backbone,
         )
         _require_fitting(config, start)
     log.info("%s: %s", config.model.backbone, start.weights.words)
@@ -74,12 +102,14 @@ def build_method(config: Config, data: TrainingData, start: Start) -> Method:
         batch_norm=METHODS[config.method.name].batch_norm or _batch_norm(config, start),
         weights=start.weights,
         seed=config.seed,
+        backbone=start.backbone,
     )
     if start.bundle is not None:
-        _start_from(network, start.bundle, data.classes)
+        _start_from(network, start.bundle, data.classes, start.backbone)
     method = METHODS[config.method.name](network, config.method, config.model.label_smoothing)
     method.few_labels_weight = config.data.target_labelled_weight
     method.allocate(len(data.target_train))
+    method.prepare(data.classes, data.preprocess.hash(), config.tracking.uri)
     return method
 
 
@@ -126,9 +156,14 @@ def _require_fitting(config: Config, start: Start) -> None:
         )
 
 
-def _start_from(network: PlanktonNetwork, folder: Path, classes: tuple[str, ...]) -> None:
+def _start_from(
+    network: PlanktonNetwork,
+    folder: Path,
+    classes: tuple[str, ...],
+    backbone: nn.Module | None,
+) -> None:
     """Copy everything that has the same name and shape; the head only if the classes agree."""
-    bundle = read_bundle(folder)
+    bundle = read_bundle(folder, backbone=backbone)
     source, own = bundle.network.state_dict(), network.state_dict()
     if "statistics" in {name.split(".")[0] for name in own.keys() ^ source.keys()}:
         raise ConfigError(

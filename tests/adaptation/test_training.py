@@ -114,7 +114,9 @@ def test_permuted_target_labels_give_bit_equal_weights(
 
 
 @pytest.mark.parametrize(
-    "method", [name for name, method in METHODS.items() if not method.source_free]
+    "method",
+    # distill needs finished bundles first
+    [name for name, method in METHODS.items() if not method.source_free and name != "distill"],
 )
 def test_a_run_goes_on_from_its_checkpoint_bit_for_bit(
     manifests: tuple[Path, Path], tmp_path: Path, method: str

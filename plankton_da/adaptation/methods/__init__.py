@@ -6,6 +6,7 @@ from plankton_da.adaptation.methods.adabn import AdaBN
 from plankton_da.adaptation.methods.base import Method, StepOutput
 from plankton_da.adaptation.methods.cdan import CDAN
 from plankton_da.adaptation.methods.dann import DANN
+from plankton_da.adaptation.methods.distill import Distill
 from plankton_da.adaptation.methods.mcc import MCC
 from plankton_da.adaptation.methods.mic import MIC
 from plankton_da.adaptation.methods.pada import PADA
@@ -23,6 +24,7 @@ METHODS: dict[str, type[Method]] = {
     "self_training": SelfTraining,
     "mic": MIC,
     "shot": Shot,
+    "distill": Distill,
 }
 
 __all__ = ["METHODS", "Method", "StepOutput"]

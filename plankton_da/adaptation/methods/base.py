@@ -93,6 +93,9 @@ class Method(nn.Module):
     def allocate(self, target_images: int) -> None:
         """Make room for what is kept per target image, before a checkpoint is loaded."""
 
+    def prepare(self, classes: tuple[str, ...], preprocess_hash: str, uri: str | None) -> None:
+        """Open other bundles that the method learns from; ``uri`` is the tracking server's."""
+
     def refresh(self, rows: Tensor, images: Callable[[], Iterator[Tensor]]) -> None:
         """Look at the target images ``rows`` (N,) of the next ``refresh_every`` steps.
 
