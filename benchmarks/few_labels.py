@@ -26,7 +26,6 @@ from benchmarks.isiis_pwspc import RESULTS, SETTINGS, run_one
 from benchmarks.provenance import provenance
 from plankton_da.evaluation.report.figures import as_png, new_figure
 
-NUMBERS = (30, 100, 300)
 STRATEGIES = ("random", "balanced")
 
 
@@ -115,13 +114,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/isiis_pwspc"))
     parser.add_argument("--base", default="source_only", help="whose predictions pick the images")
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--numbers", default="30,100,300", help="how many labels")
     options = parser.parse_args()
     work = options.work
     runs = []
     for draw in range(options.draws):
         without = run_one(options.base, draw, work, SETTINGS, threads=1)
         runs.append({**without, "labels": 0, "strategy": "-"})
-        for number in NUMBERS:
+        for number in map(int, options.numbers.split(",")):
             for strategy in STRATEGIES:
                 few = label(work, options.data, options.base, strategy, number, draw)
                 settings = {**SETTINGS, "data.target_labelled": (str(few),)}
