@@ -76,16 +76,17 @@ class RunFolder:
         return self._read_state().get("run_id") if self._state.exists() else None
 
     def require_same_start(self, start: str | None) -> None:
-        """Refuse to go on from another bundle than the run began with; ``start`` is its hash.
+        """Refuse to go on from other weights than the run began with; ``start`` is their hash.
 
         Raises
         ------
         ConfigError
-            An alias moved on, or the folder was written anew.
+            An alias moved on, the folder was written anew, or a backbone module has other weights.
         """
         if self._state.exists() and self._read_state()["start"] != start:
             raise ConfigError(
-                f"model.from_bundle is not the bundle that the run in {self.path} began with. "
+                f"model.from_bundle is not the bundle that the run in {self.path} began with, or "
+                f"a backbone module has other weights now (make it from the same seed). "
                 f"Resume with that one (models:/NAME/VERSION does not move), or give another "
                 f"output_dir: --set output_dir=..."
             )

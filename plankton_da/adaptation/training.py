@@ -13,6 +13,7 @@ import numpy as np
 import platformdirs
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from plankton_da.adaptation.batches import step_batches
 from plankton_da.adaptation.checkpoints import (
@@ -50,8 +51,6 @@ from plankton_da.adaptation.start import build_method, find_start
 from plankton_da.adaptation.yardstick import yardstick_config
 from plankton_da.config import Config
 from plankton_da.errors import ModelError
-from plankton_da.networks.backbone import normalisation
-from plankton_da.networks.bundle import bundle_hash
 from plankton_da.networks.memory import keep_freed_memory
 from plankton_da.tracking.runs import Run, check_tracking, start_run
 
@@ -65,8 +64,18 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("plankton_da") / "pixels"
 
 
-def train(config: Config, *, resume: bool = False, progress: bool = False) -> TrainResult:
+def train(
+    config: Config,
+    *,
+    backbone: nn.Module | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> TrainResult:
     """Train as ``config`` says, choose a checkpoint without target labels, write the bundle.
+
+    ``backbone`` stands in place of a timm network, with the weights it has, and is left unchanged:
+    images (N, 3, H, W) from -1 to 1 in, features (N, num_features) out, ``num_features`` being its
+    attribute; ``model.backbone`` names it. Its code is not in the bundle: ``read_bundle``.
 
     With ``resume`` a missing run starts, an unfinished one continues bit for bit in the same
     MLflow run, and a finished one returns its result.
@@ -84,11 +93,10 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
         return finished
     keep_freed_memory()
     device = settle_device(config.training.device)
-    start = find_start(config)
-    bundle = None if start.bundle is None else bundle_hash(start.bundle)
-    folder.require_same_start(bundle)
+    start = find_start(config, backbone)
+    folder.require_same_start(start.fingerprint)
     check_tracking(config.tracking)
-    look = normalisation(config.model.backbone)
+    look = start.normalisation(config)
     data = prepare(config, look, cache_folder(), progress=progress, start=start.info)
 
     method = build_method(config, data, start).to(device).train()
@@ -99,9 +107,9 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
         tags={"method": config.method.name, "output_dir": str(folder.path.resolve())},
     )
     try:
-        folder.begin(config, run.run_id, bundle)
+        folder.begin(config, run.run_id, start.fingerprint)
         record_start(run, config, data)
-        yardstick = _yardstick(config, method, progress)
+        yardstick = _yardstick(config, method, backbone, progress)
         history, scalars = _run_steps(config, method, data, run, folder, device, progress)
         result = conclude(config, method, data, run, folder, device, history, scalars, yardstick)
     except KeyboardInterrupt:
@@ -114,13 +122,15 @@ def train(config: Config, *, resume: bool = False, progress: bool = False) -> Tr
     return result
 
 
-def _yardstick(config: Config, method: Method, progress: bool) -> TrainResult | None:
+def _yardstick(
+    config: Config, method: Method, backbone: nn.Module | None, progress: bool
+) -> TrainResult | None:
     """The same run without adaptation, in a folder within output_dir; made or resumed first."""
     if not config.training.yardstick or not method.adapts or method.source_free:
         return None
     log.info("source_only first, the yardstick of %s", config.method.name)
     state = random_state()
-    result = train(yardstick_config(config), resume=True, progress=progress)
+    result = train(yardstick_config(config), backbone=backbone, resume=True, progress=progress)
     restore_random_state(state)  # the run itself is as without a yardstick
     return result
 

@@ -187,10 +187,17 @@ def _pretrained_cfg(name: str) -> Any:
     return timm.get_pretrained_cfg(name)
 
 
+def is_known(name: str) -> bool:
+    """Whether timm has a network ``name``."""
+    import timm
+
+    return bool(timm.is_model(name))
+
+
 def _require_known(name: str) -> None:
     import timm
 
-    if not timm.is_model(name):
+    if not is_known(name):
         known = timm.list_models()
         raise ModelError(
             f"model.backbone: timm has no model named {name}"

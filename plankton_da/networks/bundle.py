@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -17,12 +18,17 @@ from plankton_da.errors import BundleError, OutputError
 from plankton_da.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from plankton_da.networks.classifier import PlanktonNetwork
 
 FORMAT_VERSION: Literal[1] = 1
 INFO_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
+
+
+log = logging.getLogger(__name__)
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -162,13 +168,20 @@ def _check_weights(folder: Path, info: BundleInfo) -> None:
         )
 
 
-def read_bundle(folder: Path) -> Bundle:
+def read_bundle(folder: Path, *, backbone: nn.Module | None = None) -> Bundle:
     """Read a bundle; the network is in evaluation mode on the CPU.
+
+    Parameters
+    ----------
+    backbone
+        For a bundle that was trained over a module of the caller's: such a module. It is copied and
+        given the bundle's weights.
 
     Raises
     ------
     BundleError
-        As ``read_bundle_info``; or weights are missing, truncated, or do not fit ``bundle.json``.
+        As ``read_bundle_info``; or weights are missing, truncated, or do not fit ``bundle.json``;
+        or ``backbone`` is needed, or is given and not needed.
     """
     from safetensors.torch import load_file
 
@@ -177,6 +190,7 @@ def read_bundle(folder: Path) -> Bundle:
     from plankton_da.networks.classifier import build_network
 
     info = read_bundle_info(folder)
+    _require_backbone(folder, info, backbone)
     tensors = load_file(Path(folder) / WEIGHTS_FILE)
     network = build_network(
         ModelConfig(backbone=info.backbone, pretrained="none", bottleneck_dim=info.bottleneck_dim),
@@ -185,6 +199,7 @@ def read_bundle(folder: Path) -> Bundle:
         domains=info.domains,
         batch_norm=info.batch_norm,
         weights=Weights("the bundle's"),
+        backbone=backbone,
     )
     try:
         network.load_state_dict(tensors, strict=True)
@@ -194,6 +209,28 @@ def read_bundle(folder: Path) -> Bundle:
             f"it: {str(error).splitlines()[-1].strip()}"
         ) from None
     return Bundle(info, network.eval(), Path(folder))
+
+
+def _require_backbone(folder: Path, info: BundleInfo, backbone: nn.Module | None) -> None:
+    from plankton_da.networks.backbone import is_known
+
+    if backbone is None and not is_known(info.backbone):
+        onnx = (
+            f"; {ONNX_FILE} serves {', '.join(info.target_instruments)} without it (engine onnx)"
+            if (Path(folder) / ONNX_FILE).is_file()
+            else ""
+        )
+        raise BundleError(
+            f"{folder}: its backbone {info.backbone} is no network that the installed timm has. "
+            f"Where it was a torch module of somebody's own, that is needed, since a bundle holds "
+            f"no code: read_bundle(folder, backbone=module) in Python{onnx}. Else install the "
+            f"version of timm that {INFO_FILE} names: {info.versions.get('timm', 'not recorded')}"
+        )
+    if backbone is not None and is_known(info.backbone):
+        raise BundleError(
+            f"{folder}: its backbone {info.backbone} is timm's; read it without a module: "
+            f"read_bundle(folder)"
+        )
 
 
 def write_bundle(bundle: Bundle, folder: Path, *, onnx: bool = True) -> Bundle:
@@ -222,9 +259,19 @@ def write_bundle(bundle: Bundle, folder: Path, *, onnx: bool = True) -> Bundle:
         save_file(tensors, temporary / WEIGHTS_FILE)
         (temporary / WEIGHTS_FILE).chmod(0o644)  # safetensors makes its file private
         if onnx:
-            from plankton_da.networks.onnx_export import export_onnx
+            from plankton_da.networks.onnx_export import OnnxExporterError, export_onnx
 
-            export_onnx(bundle, temporary / ONNX_FILE)
+            try:
+                export_onnx(bundle, temporary / ONNX_FILE)
+            except OnnxExporterError as error:  # a backbone may do what ONNX has no words for
+                (temporary / ONNX_FILE).unlink(missing_ok=True)
+                log.warning(
+                    "%s cannot be made of backbone %s: the bundle goes without it, and classify "
+                    "takes the engine torch. %s",
+                    ONNX_FILE,
+                    bundle.info.backbone,
+                    str(error).strip().splitlines()[0],
+                )
         text = json.dumps(bundle.info.model_dump(mode="json"), indent=2, ensure_ascii=False)
         (temporary / INFO_FILE).write_text(text + "\n", encoding="utf-8")
         os.replace(temporary, folder)

@@ -19,6 +19,7 @@ from plankton_da.networks.backbone import (
 )
 from plankton_da.networks.batch_norm import BatchNorm, Domain, DomainStatistics, batch_norms
 from plankton_da.networks.division import Division, divide
+from plankton_da.networks.own_backbone import wrap_module
 
 
 class PlanktonNetwork(nn.Module):
@@ -237,20 +238,27 @@ def build_network(
     batch_norm: BatchNormMode | None = None,
     weights: Weights | None = None,
     seed: int = 0,
+    backbone: nn.Module | None = None,
 ) -> PlanktonNetwork:
     """Make the network that ``config`` describes; new layers are drawn from ``seed``.
+
+    ``backbone`` is copied, with its weights, and stands in place of a timm network; see
+    ``plankton_da.networks.own_backbone.wrap_module`` for what it must offer.
 
     Raises
     ------
     ModelError
         The backbone or its weights cannot be had.
     """
+    if backbone is not None:
+        weights = Weights("the module's own")
     weights = weights or resolve_weights(config.backbone, config.pretrained)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = create_backbone(config.backbone, weights, preprocess.image_size)
         network = PlanktonNetwork(
-            backbone,
+            create_backbone(config.backbone, weights, preprocess.image_size)
+            if backbone is None
+            else wrap_module(backbone, config.backbone, preprocess.image_size),
             num_classes,
             bottleneck_dim=config.bottleneck_dim,
             batch_norm=batch_norm or resolve_batch_norm(config, weights),
@@ -260,6 +268,8 @@ def build_network(
         )
     if config.freeze != "none":
         network.freeze(None if config.freeze == "all" else config.freeze)
+    if backbone is not None:
+        return network  # a plain module may flatten its maps by a view
     return network.to(memory_format=torch.channels_last)
 
 

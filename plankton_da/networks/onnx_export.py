@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.onnx import OnnxExporterError as OnnxExporterError
 
 if TYPE_CHECKING:
     from plankton_da.networks.bundle import Bundle
@@ -32,6 +33,11 @@ def export_onnx(bundle: Bundle, path: Path) -> None:
     """Write the network with the target's BatchNorm statistics as one ONNX file.
 
     Input ``images`` (batch, C, H, W) uint8, output ``probabilities`` (batch, K) float32.
+
+    Raises
+    ------
+    OnnxExporterError
+        The network does what cannot be exported.
     """
     network = copy.deepcopy(bundle.network).cpu().eval()
     network.use_domain("target")
@@ -42,7 +48,7 @@ def export_onnx(bundle: Bundle, path: Path) -> None:
     example = torch.zeros(2, channels, size, size, dtype=torch.uint8)
     with _quiet("torch.onnx", "onnxscript", "onnx_ir"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
-        torch.onnx.export(
+        program = torch.onnx.export(
             model,
             (example,),
             str(path),
@@ -52,6 +58,11 @@ def export_onnx(bundle: Bundle, path: Path) -> None:
             dynamo=True,
             external_data=False,
             verbose=False,
+        )
+    if program is None or isinstance(program.model.graph.inputs[0].shape[0], int):
+        raise OnnxExporterError(
+            "its forward fixes the number of images in a batch, as len(images) does; take "
+            "images.shape[0]"
         )
 
 
