@@ -59,7 +59,8 @@ def export_onnx(bundle: Bundle, path: Path) -> None:
             external_data=False,
             verbose=False,
         )
-    if program is None or isinstance(program.model.graph.inputs[0].shape[0], int):
+    shape = None if program is None else program.model.graph.inputs[0].shape
+    if shape is None or isinstance(shape[0], int):
         raise OnnxExporterError(
             "its forward fixes the number of images in a batch, as len(images) does; take "
             "images.shape[0]"
