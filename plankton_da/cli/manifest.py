@@ -86,6 +86,10 @@ def check(
     open_images: Annotated[
         bool, typer.Option("--open-images", help="Also decode every image.")
     ] = False,
+    no_images: Annotated[
+        bool,
+        typer.Option("--no-images", help="Do not look whether the images' files are there."),
+    ] = False,
     taxonomy: Annotated[
         Path | None,
         typer.Option(help="Label map (CSV label,class) to apply first."),
@@ -97,10 +101,15 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """List every problem with its file and line; exit code 3 if there is one."""
+    from plankton_da.errors import UsageError
     from plankton_da.manifests.checks import check_manifests
     from plankton_da.manifests.summary import check_summary
 
-    report = check_manifests(manifests, open_images, taxonomy, workers, progress=True)
+    if open_images and no_images:
+        raise UsageError("--open-images and --no-images exclude each other; leave one out")
+    report = check_manifests(
+        manifests, open_images, taxonomy, workers, progress=True, look_for_images=not no_images
+    )
     typer.echo(json.dumps(report.as_json(), indent=2) if as_json else check_summary(report))
     report.raise_if_not_ok()
 

@@ -124,9 +124,10 @@ def check_manifests(
     taxonomy: Path | str | None = None,
     workers: int | None = None,
     progress: bool = False,
+    look_for_images: bool = True,
 ) -> CheckReports:
     """``check_manifest`` of each file."""
-    options = (open_images, taxonomy, workers, progress)
+    options = (open_images, taxonomy, workers, progress, look_for_images)
     reports = tuple(check_manifest(path, *options) for path in paths)
     if taxonomy is None:
         return CheckReports(reports)
@@ -140,6 +141,7 @@ def check_manifest(
     taxonomy: Path | str | None = None,
     workers: int | None = None,
     progress: bool = False,
+    look_for_images: bool = True,
 ) -> CheckReport:
     """Every problem of one manifest: of the file, its values, its labels and its images.
 
@@ -155,6 +157,8 @@ def check_manifest(
         processes that decode; None: one per processor
     progress
         a bar on stderr, where that is a terminal
+    look_for_images
+        whether the images' files must be there
 
     Raises
     ------
@@ -174,7 +178,7 @@ def check_manifest(
         table = _mapped(table, classes)
     problems.extend(_label_problems(path, raw, table))
     remarks: list[str] = []
-    if "image" in table.columns:
+    if "image" in table.columns and look_for_images:
         problems.extend(_image_problems(path, raw, open_images, workers, progress))
         if open_images:
             remarks = scale_bar_remarks(raw.table, path.absolute().parent)

@@ -28,7 +28,8 @@ from plankton_da.manifests.raw_table import (
     found_among,
 )
 
-_BLOCK = 1 << 23  # bytes that are parsed at once: a row must fit
+BLOCK = 1 << 23
+"""bytes that are parsed at once: a row must fit"""
 _CHUNK = 1 << 18  # bytes that are counted at once: they fit a processor's cache
 
 
@@ -36,7 +37,7 @@ def read_csv(
     path: Path, wanted: Collection[str] | None, fingerprint: Fingerprint | None
 ) -> RawTable:
     """As ``reading.read_table``; an OSError is the caller's."""
-    line_count, quotes = _survey(path)
+    line_count, quotes = survey(path)
     raw = RawTable(pd.DataFrame(), RowLines(None, 2))
     try:
         header = next(records(path), (1, 1, []))[2]
@@ -83,7 +84,7 @@ def _parse(path: Path, columns: list[str], bad_rows: list[int], quoted: bool) ->
     with path.open("rb") as stream:
         return pa.csv.read_csv(
             stream,
-            pa.csv.ReadOptions(block_size=_BLOCK),
+            pa.csv.ReadOptions(block_size=BLOCK),
             pa.csv.ParseOptions(newlines_in_values=quoted, invalid_row_handler=leave_out),
             pa.csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.large_string()), include_columns=columns
@@ -98,7 +99,7 @@ def _let_go(columns: dict[str, pa.ChunkedArray]) -> Iterator[tuple[str, pa.Chunk
         yield name, columns.pop(name)
 
 
-def _survey(path: Path) -> tuple[int, int]:
+def survey(path: Path) -> tuple[int, int]:
     """Lines (ended by LF, CRLF or CR) and quotation marks of a file."""
     breaks = quotes = 0
     last = b""

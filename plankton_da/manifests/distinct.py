@@ -6,6 +6,9 @@ column itself.
 
 from __future__ import annotations
 
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -30,14 +33,26 @@ def has_repetitions(column: pd.Series[str]) -> bool:
 
 
 def _hashes(values: pa.Array) -> NDArray[np.uint64]:
-    """A number (N,) for each text: the sum of ``letter[i] * base**i`` modulo 2**64.
-
-    Many texts at a time: from the running sum over their joined bytes, in which text ``j``'s part
-    is too large by the factor ``base**start[j]``.
-    """
+    """A number (N,) for each text: the sum of ``letter[i] * base**i`` modulo 2**64."""
     found = np.empty(len(values), np.uint64)
-    if not len(values):
-        return found
+    bounds = np.linspace(0, len(values), (os.cpu_count() or 1) + 1, dtype=np.int64).tolist()
+    with ThreadPoolExecutor() as pool:
+        parts = [
+            pool.submit(_hash, values[first:stop], found[first:stop])
+            for first, stop in itertools.pairwise(bounds)
+            if stop > first
+        ]
+    for part in parts:
+        part.result()
+    return found
+
+
+def _hash(values: pa.Array, found: NDArray[np.uint64]) -> None:
+    """Fill ``found``, many texts at a time.
+
+    From the running sum over their joined bytes, in which the part of the text that begins at byte
+    ``s`` is too large by the factor ``base**s``.
+    """
     _, offsets, data = values.buffers()
     ends = np.frombuffer(offsets, np.int64)[values.offset : values.offset + len(values) + 1]
     letters = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
@@ -59,7 +74,6 @@ def _hashes(values: pa.Array) -> NDArray[np.uint64]:
         at = sums[starts]
         found[row:stop] = (at[1:] - at[:-1]) * inverses[starts[:-1]]
         row = stop
-    return found
 
 
 @lru_cache(maxsize=1)

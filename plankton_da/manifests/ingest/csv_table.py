@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from plankton_da.errors import ManifestError, UsageError, suggest
 from plankton_da.images.refs import encode_name
 from plankton_da.manifests.columns import OPTIONAL, REQUIRED, TEXT, arrow_of, column_of, encode
+from plankton_da.manifests.distinct import has_repetitions
 from plankton_da.manifests.ingest.options import IngestOptions, refuse_unknown_columns
 from plankton_da.manifests.ingest.places import open_inputs
 from plankton_da.manifests.ingest.result import IngestResult
@@ -26,6 +30,7 @@ from plankton_da.manifests.table import rebase_refs
 SUMMARY = "any table of image paths (.csv, .tsv, ; or tabs, .parquet); columns by --column"
 COLUMNS: tuple[str, ...] = (*REQUIRED, *OPTIONAL)
 OPTIONS: frozenset[str] = frozenset({"columns", "labelled"})
+_MARKS = re.compile("[%!#]")
 
 
 def build(
@@ -67,8 +72,10 @@ def build(
         )
     reading = _Reading(instrument, out.absolute().parent, options)
     parts = [reading.table(path, folders[0] if folders else path.parent) for path in tables]
-    table = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    table = pd.DataFrame({name: table[name].fillna("").astype(TEXT) for name in table.columns})
+    table = parts[0]
+    if len(parts) > 1:
+        table = pd.concat(parts, ignore_index=True)
+        table = pd.DataFrame({name: table[name].fillna("").astype(TEXT) for name in table.columns})
     table = _without_repetitions(table, reading)
     if table.empty:
         raise ManifestError(_nothing(inputs, reading.failed))
@@ -107,7 +114,8 @@ class _Reading:
         good = np.flatnonzero(~(empty | gone | nameless))
         table["image"] = rebase_refs(table["image"], root, self._relative_to)
         self.places.append((path, loose.lines()[good]))
-        return self._with_instrument(path, self._with_sizes(path, table.iloc[good].copy()))
+        taken = table if len(good) == len(table) else table.iloc[good].copy()
+        return self._with_instrument(path, self._with_sizes(path, taken))
 
     def _renamed(self, path: Path, table: pd.DataFrame) -> pd.DataFrame:
         found = [str(name) for name in table.columns]
@@ -153,6 +161,8 @@ class _Reading:
 
 def _without_repetitions(table: pd.DataFrame, reading: _Reading) -> pd.DataFrame:
     """The first row of each object_id."""
+    if not has_repetitions(table["object_id"]):
+        return table
     first = encode(table["object_id"]).first_rows()
     is_first = first == np.arange(len(first))
     ends = np.cumsum([len(lines) for _, lines in reading.places])
@@ -174,11 +184,28 @@ def _as_refs(paths: pd.Series[str], root: Path) -> pd.Series[str]:
     texts = arrow_of(paths)
     special = pc.match_substring_regex(texts, r"[%!#\\\x00-\x1f\x7f]")
     rows = np.flatnonzero(special.to_numpy(zero_copy_only=False))
+    rows = rows[_may_be_names(texts.take(pa.array(rows)), root)]
     if len(rows):
         refs = texts.to_numpy(zero_copy_only=False)
         refs[rows] = [_as_ref(refs[row], root) for row in rows.tolist()]
         texts = pa.array(refs, pa.large_string())
     return pd.Series(texts, index=paths.index, dtype=TEXT)
+
+
+def _may_be_names(texts: pa.Array, root: Path) -> NDArray[np.bool_]:
+    """False for each text (N,) that is a ref: it has the marks of one, and no file has its name."""
+    odd = pc.match_substring_regex(texts, r"[\\\x00-\x1f\x7f]")
+    names: list[str] = []
+    for folder in pc.unique(pc.replace_substring_regex(texts, "[^/]*$", "")).to_pylist():
+        with contextlib.suppress(OSError, ValueError):
+            names += [folder + name for name in os.listdir(root / folder)]
+    names = [name for name in names if _MARKS.search(name) and _is_text(name)]
+    is_name = pc.is_in(texts, value_set=pa.array(names, pa.large_string()))
+    return np.asarray(pc.or_(odd, is_name).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _is_text(name: str) -> bool:
+    return name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
 def _as_ref(text: str, root: Path) -> str:

@@ -7,7 +7,7 @@ import csv
 import io
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -15,10 +15,12 @@ from typing import IO
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
 from plankton_da.errors import ManifestError
+from plankton_da.manifests.csv_reading import BLOCK, survey
 from plankton_da.manifests.ingest.rows import Rows
 from plankton_da.manifests.problems import Problems
 from plankton_da.manifests.reading import as_text
@@ -35,14 +37,16 @@ class LooseTable:
 
     table: pd.DataFrame
     line_numbers: array[int] | None
-    """the line where each row begins; None where the file has no lines"""
+    """the line where each row begins; None: each row is a line"""
     failed: list[tuple[str, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    first_line: int = 1
+    """where ``line_numbers`` is None; 1 where the file has no lines"""
 
     def lines(self) -> NDArray[np.int64]:
         """Each row's (N,) line, the header's being 1; in Parquet its number, from 1."""
         if self.line_numbers is None:
-            return np.arange(1, len(self.table) + 1)
+            return np.arange(len(self.table)) + self.first_line
         return np.frombuffer(self.line_numbers, np.int64)
 
 
@@ -57,6 +61,8 @@ def read_loose_table(path: Path) -> LooseTable:
     try:
         if path.suffix.lower() == ".parquet":
             return _read_parquet(path)
+        if plain := _read_plain(path):
+            return plain
         try:
             return _read_text(path, "utf-8")
         except UnicodeDecodeError:
@@ -77,6 +83,31 @@ def _read_parquet(path: Path) -> LooseTable:
     problems = Problems()
     frame = as_text(table, path, problems)
     return LooseTable(frame, None, remarks=[f"{each} (left out)" for each in problems])
+
+
+def _read_plain(path: Path) -> LooseTable | None:
+    """A table of UTF-8 where each row is a line, quickly; None: it is another one."""
+    line_count, quotes = survey(path)
+    if quotes % 2 or line_count < 2:
+        return None
+    with path.open("rb") as stream:
+        line = stream.readline(_LONGEST_LINE).rstrip(b"\r\n")
+        stream.seek(0)
+        try:
+            first = line.decode("utf-8-sig")
+            delimiter = _delimiter(path, first)
+            header = _header(path, next(csv.reader([first], delimiter=delimiter), []))
+            columns = pa.csv.read_csv(
+                stream,
+                pa.csv.ReadOptions(block_size=BLOCK, column_names=header, skip_rows=1),
+                pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=quotes > 0),
+                pa.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.large_string())),
+            )
+        except (UnicodeDecodeError, csv.Error, pa.ArrowInvalid):
+            return None
+    if "\r" in first or len(columns) + 1 != line_count:
+        return None
+    return LooseTable(as_text(columns, path, Problems()), None, first_line=2)
 
 
 def _read_text(path: Path, encoding: str) -> LooseTable:
@@ -103,10 +134,7 @@ def _parse(path: Path, stream: IO[str]) -> LooseTable:
     before = csv.field_size_limit(_LONGEST_VALUE)
     try:
         reader = csv.reader(_lines(path, stream), delimiter=_delimiter(path, first))
-        header = [name.strip() for name in next(reader, [])]
-        if any(header):  # some programs leave the name of the rows' numbers empty
-            header = [name or f"column_{place}" for place, name in enumerate(header, 1)]
-        _check_header(path, header)
+        header = _header(path, next(reader, []))
         rows, lines, failed = Rows(header), array("q"), []
         begin = reader.line_num + 1
         for values in reader:
@@ -135,6 +163,14 @@ def _delimiter(path: Path, header: str) -> str:
     if path.suffix.lower() in (".tsv", ".tab"):
         return "\t"
     return max((",", ";", "\t"), key=header.count)
+
+
+def _header(path: Path, names: Sequence[str]) -> list[str]:
+    header = [name.strip() for name in names]
+    if any(header):  # some programs leave the name of the rows' numbers empty
+        header = [name or f"column_{place}" for place, name in enumerate(header, 1)]
+    _check_header(path, header)
+    return header
 
 
 def _check_header(path: Path, header: list[str]) -> None:
