@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from plankton_da.adaptation.few_labels import require_few_labels, without_labels_of
+from plankton_da.adaptation.few_labels import without_labels_of
 from plankton_da.adaptation.image_sets import ImageReader, ImageSet, oracle_sets
+from plankton_da.adaptation.rows import read_rows
 from plankton_da.adaptation.scale import in_scale
-from plankton_da.adaptation.source_free import check_target, preprocess_of_start
-from plankton_da.adaptation.tables import concatenate, drop_unlabelled, find_looks
+from plankton_da.adaptation.source_free import preprocess_of_start
+from plankton_da.adaptation.tables import find_looks
 from plankton_da.config import Config
 from plankton_da.errors import DataError
 from plankton_da.images.preprocess import Preprocess
-from plankton_da.manifests.pairs import check_pair
-from plankton_da.manifests.splits import mid_split
-from plankton_da.manifests.table import Manifest, read_manifest
-from plankton_da.manifests.taxonomy import read_taxonomy
+from plankton_da.manifests.table import Manifest
 from plankton_da.networks.bundle import BundleInfo
 
 __all__ = ["ImageSet", "TrainingData", "prepare"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -110,39 +105,10 @@ def prepare(
     ConfigError
         The config names an instrument or a taxonomy that is not there.
     """
-    mid = [read_manifest(path) for path in config.data.mid or ()]
-    target = [read_manifest(path) for path in config.data.target]
-    audit = [read_manifest(path) for path in config.data.audit or ()]
-    few = [read_manifest(path) for path in config.data.target_labelled or ()]
-    taxonomy = read_taxonomy(config.data.taxonomy) if config.data.taxonomy else None
-
-    target_table = concatenate(target, None)
-    of_target = Manifest.of(target_table, Path(), Path(config.data.target[0]))
-    if config.data.mid is None:
-        if start is None:
-            raise ValueError("without mid's images, the bundle to start from must be given")
-        mid_table = target_table.iloc[:0]
-        check_target(of_target, start)
-    else:
-        start = None
-        mid_table = drop_unlabelled(concatenate(mid, taxonomy))
-        of_mid = Manifest.of(mid_table, Path(), Path(config.data.mid[0]))
-        check_pair([of_mid], [of_target]).raise_if_any()
-        mid_table = mid_split(mid_table, config.seed)
-    audit_table = drop_unlabelled(concatenate(audit, taxonomy)) if audit else None
-    few_table = drop_unlabelled(concatenate(few, taxonomy)) if few else None
-    learnt_labels = mid_table.loc[mid_table["split"] == "train", "label"]
-    classes = start.classes if start else tuple(sorted(learnt_labels.unique()))
-    log.info(
-        "learns from %s (%s, %d classes), adapts to %s (%d images)",
-        " and ".join(start.mid_instruments if start else of_mid.instruments),
-        "as the bundle has it" if start else f"{len(learnt_labels)} labelled images",
-        len(classes),
-        " and ".join(of_target.instruments),
-        target_table["split"].isin(["", "train"]).sum(),
-    )
-    if few_table is not None:
-        require_few_labels(few_table, audit_table, target_table, classes)
+    start = start if config.data.mid is None else None
+    rows = read_rows(config, start)
+    mid_table, target_table, audit_table, few_table = rows.mid, rows.target, rows.audit, rows.few
+    classes = rows.classes
     looks = find_looks(config, pd.concat([mid_table, target_table]))
     mean, std = normalisation
     if start is not None:
@@ -161,7 +127,7 @@ def prepare(
     split_of_target = target_table["split"].replace("", "train")
     learnt = reader.read(target_table[split_of_target == "train"])
     unseen = target_table if few_table is None else without_labels_of(few_table, target_table)
-    oracle = oracle_sets(unseen, split_of_target, learnt, taxonomy, reader)
+    oracle = oracle_sets(unseen, split_of_target, learnt, rows.taxonomy, reader)
     data = TrainingData(
         classes=classes,
         preprocess=preprocess,
@@ -171,8 +137,8 @@ def prepare(
         oracle=oracle,
         audit=None if audit_table is None else reader.read(audit_table),
         few=None if few_table is None else reader.read(few_table),
-        mid=mid,
-        target=target,
+        mid=rows.mid_manifests,
+        target=rows.target_manifests,
         bad_images=reader.bad_images,
         class_balanced=config.data.sampler == "class_balanced",
         start=start,

@@ -12,19 +12,12 @@ from plankton_da.config import Config, InstrumentPreprocessConfig
 from plankton_da.errors import ConfigError
 from plankton_da.images.polarity import find_look
 from plankton_da.images.preprocess import InstrumentLook
+from plankton_da.manifests.columns import OPTIONAL, REQUIRED, column_of
 from plankton_da.manifests.table import Manifest
 from plankton_da.manifests.taxonomy import apply_taxonomy
 
-_COLUMNS = (
-    "object_id",
-    "image",
-    "instrument",
-    "label",
-    "split",
-    "group",
-    "pixel_size_um",
-    "licence",
-)
+COLUMNS = (*REQUIRED, *OPTIONAL)
+"""what a run needs of a manifest; whatever else it has is not read"""
 ROOT = "__root"
 """column: folder that a row's ref is relative to"""
 
@@ -32,16 +25,17 @@ log = logging.getLogger(__name__)
 
 
 def concatenate(manifests: Sequence[Manifest], taxonomy: Mapping[str, str] | None) -> pd.DataFrame:
+    """The rows of all manifests with ``COLUMNS``, '' where one lacks a column, and ``ROOT``.
+
+    Labels are classes where there is a taxonomy, and the rows that it drops are left out.
+    """
     tables = []
     for manifest in manifests:
         table = manifest.table
         if taxonomy is not None:
             table = apply_taxonomy(table, dict(taxonomy))
             _log_left_out(manifest, table)
-        columns = {
-            name: manifest.column(name).loc[table.index] if name != "label" else _labels(table)
-            for name in _COLUMNS
-        }
+        columns = {name: column_of(table, name) for name in COLUMNS}
         tables.append(pd.DataFrame(columns).assign(**{ROOT: str(manifest.root)}))
     return pd.concat(tables, ignore_index=True)
 
@@ -53,14 +47,12 @@ def _log_left_out(manifest: Manifest, kept: pd.DataFrame) -> None:
         log.info("%s: left out by the taxonomy: %s", manifest.path, counts)
 
 
-def _labels(table: pd.DataFrame) -> pd.Series[str]:
-    return table["label"] if "label" in table else pd.Series("", index=table.index, dtype="str")
-
-
 def drop_unlabelled(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have a label, numbered anew."""
     unlabelled = table["label"] == ""
-    if unlabelled.any():
-        log.warning("%d rows of mid or audit have no label and are left out", unlabelled.sum())
+    if not unlabelled.any():
+        return table
+    log.warning("%d rows of mid or audit have no label and are left out", unlabelled.sum())
     return table[~unlabelled].reset_index(drop=True)
 
 
