@@ -113,18 +113,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with all.csv")
     parser.add_argument("--work", type=Path, default=Path("runs/isiis_pwspc"))
     parser.add_argument("--base", default="source_only", help="whose predictions pick the images")
-    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--draws", default="0,1,2", help="seeds of picking and training")
     parser.add_argument("--numbers", default="30,100,300", help="how many labels")
     options = parser.parse_args()
     work = options.work
     runs = []
-    for draw in range(options.draws):
+    for draw in map(int, options.draws.split(",")):
         without = run_one(options.base, draw, work, SETTINGS, threads=1)
         runs.append({**without, "labels": 0, "strategy": "-"})
         for number in map(int, options.numbers.split(",")):
             for strategy in STRATEGIES:
                 few = label(work, options.data, options.base, strategy, number, draw)
-                settings = {**SETTINGS, "data.target_labelled": (str(few),)}
+                settings = {
+                    **SETTINGS,
+                    "data.target_labelled": (str(few),),
+                    "training.evaluate_every": SETTINGS["training.steps"],  # the last step it is
+                }
                 name = f"few_{strategy}_{number}"
                 run = run_one(name, draw, work, settings, threads=1, method="source_only")
                 runs.append({**run, "labels": number, "strategy": strategy})
@@ -137,7 +141,7 @@ def main() -> None:
             "# A few labels of the new camera (ISIIS to PWSPC, ten classes)",
             "",
             "source_only with `data.target_labelled`; images picked by `audit select` from the "
-            f"predictions of {options.base}, {options.draws} draws each; scored on PWSPC `test`.",
+            f"predictions of {options.base}, draws {options.draws}; scored on PWSPC `test`.",
             "",
             table_of(runs),
             "",
