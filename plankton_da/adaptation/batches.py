@@ -16,6 +16,7 @@ from plankton_da.adaptation.frozen_features import (
 from plankton_da.adaptation.methods import Method
 from plankton_da.adaptation.pairs import StepBatches
 from plankton_da.adaptation.preparation import ImageSet, TrainingData
+from plankton_da.adaptation.ranks import Ranks
 from plankton_da.adaptation.views import AugmentedImages, View
 from plankton_da.config import Config
 from plankton_da.images.augment import build_augmentation
@@ -34,8 +35,11 @@ def step_batches(
     folder: Path,
     device: torch.device,
     progress: bool,
+    ranks: Ranks,
 ) -> StepBatches:
     """All steps' batches; features of frozen stages are computed here, where they are reused.
+
+    Every rank gets its part of each batch; rank 0 computes the features.
 
     Parameters
     ----------
@@ -47,7 +51,8 @@ def step_batches(
     OutputError
         ``folder`` cannot be written to, or is full.
     """
-    copies = _copies(config, method, data, folder, device)
+    own = _copies(config, method, data, folder, device)
+    copies = ranks.first_says(lambda: own)  # the disk may be fuller a moment later
 
     def view(images: ImageSet, preset: Literal["instrument", "strong", "none"]) -> View:
         augment = build_augmentation(preset, config.data.image_size)
@@ -67,17 +72,22 @@ def step_batches(
 
     preset = config.data.augmentation
     target = data.target_train
-    return StepBatches(
-        view(data.mid_train, preset),
-        data.mid_train.labels,
-        view(target, preset) if method.adapts else None,
-        batch_size=config.data.batch_size_per_instrument,
-        class_balanced=config.data.sampler == "class_balanced",
-        seed=config.seed,
-        few=view(data.few, preset) if data.few else None,
-        few_labels=data.few.labels if data.few else None,
-        target_strong=view(target, "strong") if method.needs_strong_view else None,
-    )
+
+    def batches() -> StepBatches:
+        return StepBatches(
+            view(data.mid_train, preset),
+            data.mid_train.labels,
+            view(target, preset) if method.adapts else None,
+            batch_size=config.data.batch_size_per_instrument,
+            class_balanced=config.data.sampler == "class_balanced",
+            seed=config.seed,
+            few=view(data.few, preset) if data.few else None,
+            few_labels=data.few.labels if data.few else None,
+            target_strong=view(target, "strong") if method.needs_strong_view else None,
+            part=ranks.part,
+        )
+
+    return ranks.in_turn(batches)
 
 
 def _copies(

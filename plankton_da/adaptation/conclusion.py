@@ -14,7 +14,7 @@ from plankton_da.adaptation.methods import Method
 from plankton_da.adaptation.preparation import TrainingData
 from plankton_da.adaptation.record import bundle_info, flat_metrics, record_pictures
 from plankton_da.adaptation.run_folder import RunFolder, TrainResult
-from plankton_da.adaptation.scoring import predict_all, score_all
+from plankton_da.adaptation.scoring import Scores, predict_all, score_all, target_batches
 from plankton_da.adaptation.selection import choose
 from plankton_da.adaptation.yardstick import compare_with_yardstick, yardstick_metrics
 from plankton_da.config import Config
@@ -70,6 +70,18 @@ def conclude(
     )
     folder.finish(result)
     return result
+
+
+def evaluate_now(
+    config: Config, method: Method, data: TrainingData, device: torch.device
+) -> Scores:
+    """Score the network as it is between two steps."""
+    method.settle(target_batches(data, seed=config.seed, device=device))
+    predictor = predictor_of(config, method, data, device)
+    scores = score_all(predict_all(predictor, data, seed=config.seed), data, seed=config.seed)
+    method.network.use_domain("mid")
+    method.train()
+    return scores
 
 
 def predictor_of(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from plankton_da.adaptation.views import AugmentedImages
+from plankton_da.adaptation.views import WHOLE, AugmentedImages
 from plankton_da.errors import OutputError
 from plankton_da.images.cache import PixelSource
 from plankton_da.networks.classifier import PlanktonNetwork
@@ -42,12 +42,14 @@ class FrozenFeatures:
         self.good = good
         self._features: NDArray[np.float16] | None = None
 
-    def draw(self, rows: NDArray[np.intp], seed: tuple[int, ...]) -> NDArray[np.float16]:
-        """(B, ...) float16 of one copy of each of ``rows`` (B,)."""
+    def draw(
+        self, rows: NDArray[np.intp], seed: tuple[int, ...], part: slice = WHOLE
+    ) -> NDArray[np.float16]:
+        """(B, ...) float16 of one copy of each of ``rows`` (B,), or of ``part`` of them."""
         if self._features is None:
             self._features = np.load(self.path, mmap_mode="r").view(np.ndarray)
         copies = np.random.default_rng(seed).integers(len(self._features), size=len(rows))
-        drawn: NDArray[np.float16] = self._features[copies, rows]
+        drawn: NDArray[np.float16] = self._features[copies[part], rows[part]]
         return drawn
 
     def __getstate__(self) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor, nn
 
-from plankton_da.adaptation.methods.base import Method, StepOutput
+from plankton_da.adaptation.methods.base import StepOutput
 from plankton_da.adaptation.pairs import UdaBatch
+from plankton_da.adaptation.ranks import apart, mean_over_ranks
 
 
 def compute_gradients(
-    method: Method,
+    method: nn.Module,
     batch: UdaBatch,
     progress: Tensor,
     *,
@@ -21,6 +22,8 @@ def compute_gradients(
     autocast: AbstractContextManager[object],
 ) -> StepOutput:
     """Leave the gradients of a step's loss in the parameters; returns what the step gave.
+
+    ``method`` is a method, or one wrapped so that its gradients are means over several processes.
 
     With ``sdat`` = rho, smooth domain adversarial training: the gradients are those at the weights
     w + rho * g / |g|, where g is the gradient of the task loss (all of the loss but its adversarial
@@ -31,12 +34,14 @@ def compute_gradients(
     Source: Rangwani et al., "A Closer Look at Smoothness in Domain Adversarial Training", ICML
     2022, whose published code takes the adversarial gradient at the moved weights too.
     """
-    before = {} if sdat is None else _copied_buffers(method)
-    with autocast:
-        output: StepOutput = method(batch, progress)
     if sdat is None:
+        with autocast:
+            output: StepOutput = method(batch, progress)
         torch.autograd.backward(output.loss)
         return output
+    before = _copied_buffers(method)
+    with apart(method), autocast:
+        output = method(batch, progress)
     task_loss = output.loss if output.task_loss is None else output.task_loss
     with _moved_uphill(method, task_loss, sdat), _started_again(method, before):
         with autocast:
@@ -50,7 +55,9 @@ def _moved_uphill(method: nn.Module, loss: Tensor, rho: float) -> Iterator[None]
     """For a while, weights that are ``rho`` away from their own, where ``loss`` is greater."""
     learning = [parameter for parameter in method.parameters() if parameter.requires_grad]
     gradients = torch.autograd.grad(loss, learning, allow_unused=True)
-    reached = [(p, g) for p, g in zip(learning, gradients, strict=True) if g is not None]
+    reached = [
+        (p, mean_over_ranks(g)) for p, g in zip(learning, gradients, strict=True) if g is not None
+    ]
     length = torch.linalg.vector_norm(
         torch.stack([torch.linalg.vector_norm(g) for _, g in reached])
     )

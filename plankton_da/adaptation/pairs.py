@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from plankton_da.adaptation.views import View
+from plankton_da.adaptation.views import WHOLE, View
 
 # Streams of random numbers that must not share a seed.
 _MID_ROWS, _TARGET_ROWS, _MID_AUGMENTATION, _TARGET_AUGMENTATION, _FEW_ROWS, _FEW_AUGMENTATION = (
@@ -49,9 +49,10 @@ class UdaBatch(NamedTuple):
 
 
 class StepBatches(Dataset[UdaBatch]):
-    """Item k is the batch of step k: a pure function of the seed and k.
+    """Item k is the batch of step k: a pure function of the seed, k and ``part``.
 
-    So a run that is resumed, or loaded by another number of workers, sees the same batches.
+    So a run that is resumed, or loaded by another number of workers, sees the same batches; and the
+    parts of several processes are together the batch of one.
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ class StepBatches(Dataset[UdaBatch]):
         Labelled target images and (len(few),) int64; every class is drawn equally often.
     target_strong
         A second view of the target's images; None: there is none.
+    part
+        The positions in each batch that this process takes.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class StepBatches(Dataset[UdaBatch]):
         few: View | None = None,
         few_labels: NDArray[np.int64] | None = None,
         target_strong: View | None = None,
+        part: slice = WHOLE,
     ) -> None:
         self._mid = mid
         self._mid_labels = mid_labels
@@ -88,6 +92,7 @@ class StepBatches(Dataset[UdaBatch]):
         self._target_strong = target_strong
         self._batch_size = batch_size
         self._seed = seed
+        self._part = part
         mid_rows = np.flatnonzero(mid.good)
         self._mid_rows = mid_rows
         self._rows_of_class = _rows_of_class(mid, mid_labels) if class_balanced else None
@@ -116,9 +121,11 @@ class StepBatches(Dataset[UdaBatch]):
                 )
         batch = UdaBatch(
             mid_images,
-            torch.from_numpy(self._mid_labels[mid_rows]),
+            torch.from_numpy(self._mid_labels[mid_rows[self._part]]),
             target_images,
-            target_rows=None if target_rows is None else torch.from_numpy(target_rows),
+            target_rows=(
+                None if target_rows is None else torch.from_numpy(target_rows[self._part])
+            ),
             target_strong_images=strong_images,
         )
         if self._few is None or self._few_labels is None:
@@ -126,11 +133,14 @@ class StepBatches(Dataset[UdaBatch]):
         few_rows = self._balanced_rows(self._few_rows_of_class, _FEW_ROWS, step)
         return batch._replace(
             few_images=self._draw(self._few, few_rows, _FEW_AUGMENTATION, step),
-            few_labels=torch.from_numpy(self._few_labels[few_rows]),
+            few_labels=torch.from_numpy(self._few_labels[few_rows[self._part]]),
         )
 
     def target_rows(self, steps: range) -> NDArray[np.intp]:
-        """(N,) the rows of the target that ``steps`` draw, each once, in ascending order."""
+        """(N,) the rows of the target that ``steps`` draw, each once, in ascending order.
+
+        Those of whole batches, whatever the part.
+        """
         drawn = [self._shuffled_rows(self._target_rows, _TARGET_ROWS, step) for step in steps]
         return np.unique(np.concatenate(drawn))
 
@@ -156,7 +166,7 @@ class StepBatches(Dataset[UdaBatch]):
         )
 
     def _draw(self, view: View, rows: NDArray[np.intp], stream: int, step: int) -> Tensor:
-        return torch.from_numpy(view.draw(rows, (self._seed, stream, step)))
+        return torch.from_numpy(view.draw(rows, (self._seed, stream, step), self._part))
 
 
 def _rows_of_class(source: View, labels: NDArray[np.int64]) -> list[NDArray[np.intp]]:

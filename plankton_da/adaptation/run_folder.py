@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ from plankton_da.errors import ConfigError, OutputError
 
 BUNDLE = "bundle"
 _UNFINISHED = ".tmp"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,10 @@ class RunFolder:
         self._state = path / "run.json"
         self._result = path / "result.json"
 
-    def claim(self, config: Config, *, resume: bool) -> TrainResult | None:
+    def claim(self, config: Config, *, resume: bool, processes: int = 1) -> TrainResult | None:
         """Take the folder for a run of ``config``; the result of a run that is finished.
+
+        ``processes`` is how many train together; a run may go on in another number of them.
 
         Raises
         ------
@@ -69,6 +74,12 @@ class RunFolder:
         if self._result.exists():
             return self._read_result()
         self._require_same_files(config)
+        if (before := self._read_state()["processes"]) != processes:
+            log.warning(
+                "the run in %s began in %d process(es) and goes on in %d: on the same batches, but "
+                "not bit for bit",
+                *(self.path, before, processes),
+            )
         return None
 
     def run_id(self) -> str | None:
@@ -91,7 +102,9 @@ class RunFolder:
                 f"output_dir: --set output_dir=..."
             )
 
-    def begin(self, config: Config, run_id: str | None, start: str | None = None) -> None:
+    def begin(
+        self, config: Config, run_id: str | None, start: str | None = None, processes: int = 1
+    ) -> None:
         """Record what runs here; remove what a killed process left half written."""
         for leftover in self._leftovers():
             if leftover.is_dir():
@@ -101,7 +114,7 @@ class RunFolder:
         files = _data_files(config)
         settings = config.model_dump(mode="json")
         document = {"run_id": run_id, "config": settings, "files": files, "start": start}
-        self.write("run.json", document)
+        self.write("run.json", {**document, "processes": processes})
 
     def finish(self, result: TrainResult) -> None:
         """Record the result: the run is finished."""
@@ -159,7 +172,8 @@ class RunFolder:
         try:
             state: dict[str, Any] = json.loads(self._state.read_text(encoding="utf-8"))
             keys = {"run_id": state["run_id"], "config": dict(state["config"])}
-            return {**keys, "files": dict(state.get("files", {})), "start": state.get("start")}
+            keys |= {"files": dict(state.get("files", {})), "start": state.get("start")}
+            return {**keys, "processes": int(state.get("processes", 1))}
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise OutputError(
                 f"{self._state} is damaged ({error}), so that this run cannot be continued; give "

@@ -81,9 +81,12 @@ def train(
     settings = [*(overrides or ()), *([f"tracking.uri={tracking_uri}"] if tracking_uri else ())]
     loaded = load_config(config, settings)
 
+    from plankton_da.adaptation.ranks import is_first_process
     from plankton_da.adaptation.training import train as run_training
 
     result = run_training(loaded, resume=resume, progress=True)
+    if not is_first_process():
+        return
     if as_json:
         typer.echo(json.dumps(asdict(result), indent=2, ensure_ascii=False))
         return

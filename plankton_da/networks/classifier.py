@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self, cast
+from typing import Literal, Self, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
 from plankton_da.config import BatchNormMode, ModelConfig
-from plankton_da.errors import DataError, ModelError
+from plankton_da.errors import ConfigError, DataError, ModelError
 from plankton_da.images.preprocess import Preprocess
 from plankton_da.networks.backbone import (
     Backbone,
@@ -20,6 +20,9 @@ from plankton_da.networks.backbone import (
 from plankton_da.networks.batch_norm import BatchNorm, Domain, DomainStatistics, batch_norms
 from plankton_da.networks.division import Division, divide
 from plankton_da.networks.own_backbone import wrap_module
+
+Layout: TypeAlias = Literal["concatenated", "halves"]
+LAYOUTS: tuple[Layout, Layout] = ("concatenated", "halves")
 
 
 class PlanktonNetwork(nn.Module):
@@ -70,6 +73,8 @@ class PlanktonNetwork(nn.Module):
         self.feature_dim = bottleneck_dim or backbone.num_features
         self.head = nn.Linear(self.feature_dim, num_classes)
         self.batch_norm: BatchNormMode = batch_norm
+        self.layout: Layout | None = None
+        """how a batch of each domain passes the backbone; None: as is mostly faster"""
         self.domains = dict(domains)
         self.statistics = (
             DomainStatistics(self) if batch_norm == "per_domain" and batch_norms(self) else None
@@ -134,21 +139,63 @@ class PlanktonNetwork(nn.Module):
         see one concatenated batch, since two batches in turn would train on statistics that
         prediction never uses.
         """
-        sizes = [len(mid_images), len(target_images)]
-        if self.statistics is not None:
-            self.use_domain("mid")
-            mid = self.features(mid_images)
-            self.use_domain("target")
-            target = self.features(target_images)
-            self.use_domain("mid")
+        mid, target = self.embed_pair(mid_images, target_images)
+        if self.statistics is None:
+            features = cast(Tensor, self.bottleneck(torch.cat([mid, target])))
+            mid, target = torch.split(features, [len(mid), len(target)])
             return mid, target
-        if self.batch_norm == "frozen" and mid_images.device.type == "cpu":
-            # Nothing in the backbone couples the images: two small batches stay in the cache.
-            embedded = torch.cat([self.embed(mid_images), self.embed(target_images)])
-        else:
-            embedded = self.embed(torch.cat([mid_images, target_images]))  # (M + T, num_features)
-        mid, target = self.bottleneck(embedded).split(sizes)
+        self.use_domain("mid")
+        mid = self.bottleneck(mid)
+        self.use_domain("target")
+        target = self.bottleneck(target)
+        self.use_domain("mid")
         return mid, target
+
+    def embed_pair(
+        self, mid_images: Tensor, target_images: Tensor, layout: Layout | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Backbone features of a batch of each domain: (M, num_features), (T, num_features).
+
+        ``layout`` (None: the network's own) changes nothing but the time it takes; there is a
+        choice where ``layout_is_free``.
+        """
+        if self._layout(layout, mid_images.device) == "concatenated":
+            embedded = self.embed(torch.cat([mid_images, target_images]))  # (M + T, num_features)
+            mid, target = embedded.split([len(mid_images), len(target_images)])
+            return mid, target
+        self.use_domain("mid")
+        mid = self.embed(mid_images)
+        self.use_domain("target")
+        target = self.embed(target_images)
+        self.use_domain("mid")
+        return mid, target
+
+    @property
+    def layout_is_free(self) -> bool:
+        """Whether nothing in the backbone couples a batch's images while it learns."""
+        return self.batch_norm == "frozen" or not batch_norms(self.backbone)
+
+    def _layout(self, asked: Layout | None, device: torch.device) -> Layout:
+        if not self.layout_is_free:
+            return "halves" if self.batch_norm == "per_domain" else "concatenated"
+        # On most processors two small batches stay in the cache.
+        return asked or self.layout or ("halves" if device.type == "cpu" else "concatenated")
+
+    def require_layout(self, layout: Layout) -> None:
+        """Settle on one ``layout``.
+
+        Raises
+        ------
+        ConfigError
+            BatchNorm in the backbone leaves no choice.
+        """
+        only = self._layout(layout, self.mean.device)
+        if only != layout:
+            raise ConfigError(
+                f"model.forward_layout: {layout}, but model.batch_norm is {self.batch_norm} here, "
+                f"which goes with {only} alone; set model.forward_layout: auto"
+            )
+        self.layout = layout
 
     def use_domain(self, domain: Domain) -> None:
         """Read (and, in training, update) the BatchNorm statistics of ``domain``."""
@@ -249,6 +296,8 @@ def build_network(
     ------
     ModelError
         The backbone or its weights cannot be had.
+    ConfigError
+        BatchNorm leaves no choice of ``forward_layout``.
     """
     if backbone is not None:
         weights = Weights("the module's own")
@@ -266,6 +315,8 @@ def build_network(
             mean=preprocess.mean,
             std=preprocess.std,
         )
+    if config.forward_layout != "auto":
+        network.require_layout(config.forward_layout)
     if config.freeze != "none":
         network.freeze(None if config.freeze == "all" else config.freeze)
     if backbone is not None:

@@ -10,6 +10,7 @@ from plankton_da.adaptation.methods.base import Method, StepOutput, warm_up
 from plankton_da.adaptation.methods.cdan import weighted_domain_bce
 from plankton_da.adaptation.methods.dann import domain_accuracy
 from plankton_da.adaptation.pairs import UdaBatch
+from plankton_da.adaptation.ranks import mean_over_ranks
 from plankton_da.config_methods import PADAConfig
 from plankton_da.networks.classifier import PlanktonNetwork
 from plankton_da.networks.discriminators import DomainDiscriminator
@@ -72,5 +73,5 @@ class PADA(Method):
     @torch.no_grad()
     def _weigh(self, target_features: Tensor) -> None:
         probabilities = torch.softmax(self.network.classify(target_features), dim=1)  # (T, K)
-        mean = probabilities.mean(0).to(self.class_weights.dtype)  # (K,)
+        mean = mean_over_ranks(probabilities.mean(0)).to(self.class_weights.dtype)  # (K,)
         self.class_weights.lerp_(mean, 1 - self.config.class_weights_decay)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from plankton_da.adaptation.methods.base import StepOutput
 from plankton_da.adaptation.methods.teacher import TeacherMethod, soft_cross_entropy
 from plankton_da.adaptation.pairs import UdaBatch
+from plankton_da.adaptation.ranks import mean_over_ranks
 from plankton_da.config_methods import SelfTrainingConfig
 from plankton_da.networks.classifier import PlanktonNetwork
 
@@ -45,7 +46,7 @@ class SelfTraining(TeacherMethod):
         taught = self.teacher.probabilities(batch.target_images, "target")  # (T, K)
         self.shares.follow(mid_taught, taught)
         labels = self._aligned(taught)  # (T, K)
-        threshold = self.config.threshold * mid_taught.amax(1).mean()
+        threshold = self.config.threshold * mean_over_ranks(mid_taught.amax(1).mean())
         kept = (labels.amax(1) >= threshold).to(labels.dtype)  # (T,)
         weights = labels @ self.shares.balance(self.config.class_balance)  # (T,)
 
@@ -95,11 +96,11 @@ class ClassShares(nn.Module):
     def follow(self, mid_probabilities: Tensor, target_probabilities: Tensor) -> None:
         """Take the predictions (M, K) and (T, K) of a batch in."""
         arriving = 1 - self.decay
-        self.mid.lerp_(mid_probabilities.mean(0).to(self.mid.dtype), arriving)
-        self.target.lerp_(target_probabilities.mean(0).to(self.mid.dtype), arriving)
+        self.mid.lerp_(_share(mid_probabilities).to(self.mid.dtype), arriving)
+        self.target.lerp_(_share(target_probabilities).to(self.mid.dtype), arriving)
         corrected = target_probabilities * (self.prior / self.mid)  # (T, K)
         corrected = corrected / corrected.sum(1, keepdim=True)
-        self.prior.lerp_(corrected.mean(0).to(self.mid.dtype), arriving)
+        self.prior.lerp_(_share(corrected).to(self.mid.dtype), arriving)
 
     def balance(self, power: float) -> Tensor:
         """Weight of each class (K,): (mid / prior)^power; over the target their mean is 1.
@@ -108,6 +109,11 @@ class ClassShares(nn.Module):
         """
         weights = (self.mid / self.prior) ** power
         return weights / (self.prior * weights).sum()
+
+
+def _share(probabilities: Tensor) -> Tensor:
+    """Mean (K,) of probabilities (N, K) over the whole batch, however it is divided."""
+    return mean_over_ranks(probabilities.mean(0))
 
 
 def ramp(progress: Tensor) -> Tensor:
