@@ -142,8 +142,7 @@ class PlanktonNetwork(nn.Module):
         mid, target = self.embed_pair(mid_images, target_images)
         if self.statistics is None:
             features = cast(Tensor, self.bottleneck(torch.cat([mid, target])))
-            mid, target = torch.split(features, [len(mid), len(target)])
-            return mid, target
+            return features[: len(mid)], features[len(mid) :]
         self.use_domain("mid")
         mid = self.bottleneck(mid)
         self.use_domain("target")
