@@ -12,6 +12,7 @@ that looking whether an image is there costs what the disk's lists cost. Ten mil
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -33,6 +34,8 @@ RESULTS = Path(__file__).parent / "results"
 PER_BIN = 4000
 LABELS = 100
 TEXT = pa.large_string()
+
+_PACKAGES = ("plankton-da", "pandas", "pyarrow", "numpy")
 
 MOST_CHECK_SECONDS = 60.0
 MOST_CHECK_GB = 4.0
@@ -135,8 +138,10 @@ def _train(mid: str, target: str) -> str:
 
 def _timed(imports: str, statement: str) -> list[str]:
     """A process that says how long the statement took, imports apart."""
-    lines = [imports, "import time", "began = time.perf_counter()", f"kept = {statement}"]
-    return [sys.executable, "-c", "\n".join([*lines, "print(time.perf_counter() - began)"])]
+    clocks = "time.perf_counter(), time.process_time()"
+    lines = [imports, "import time", f"began = {clocks}", f"kept = {statement}", f"end = {clocks}"]
+    lines.append("print(end[0] - began[0], end[1] - began[1])")
+    return [sys.executable, "-c", "\n".join(lines)]
 
 
 def run(command: list[str], folder: Path) -> dict[str, float]:
@@ -152,9 +157,12 @@ def run(command: list[str], folder: Path) -> dict[str, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"exit code {process.returncode}: {' '.join(command)}")
+    processor = usage.ru_utime + usage.ru_stime
+    if "-c" in command:
+        wall, processor = map(float, lines[-1].split())
     return {
-        "seconds": float(lines[-1]) if "-c" in command else wall,
-        "processor_seconds": usage.ru_utime + usage.ru_stime,
+        "seconds": wall,
+        "processor_seconds": processor,
         "peak_gb": usage.ru_maxrss * 1024 / 1e9,
         "load": os.getloadavg()[0],
     }
@@ -186,6 +194,7 @@ def main() -> None:
         "rows": options.rows,
         "file_gb": sizes,
         "steps": found,
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "wanted": wanted(found),
     }
     RESULTS.mkdir(exist_ok=True)
@@ -219,10 +228,10 @@ def report(document: dict[str, Any]) -> str:
     lines = [
         f"# A manifest of {document['rows']:,} rows",
         "",
-        f"Eleven columns, {document['file_gb']['divided.csv']:.2f} GB as CSV, "
+        f"Ten columns, {document['file_gb']['divided.csv']:.2f} GB as CSV, "
         f"{document['file_gb']['divided.parquet']:.2f} GB as Parquet; images in IFCB bins of "
         f"{PER_BIN}. Each step once, as a process of its own. Seconds are wall time, for reads "
-        "without imports; *processor* is what the process had of all processors; *load* the "
+        "and training's rows without imports; *processor* is what the process had of all processors; *load* the "
         "system's average at its end: other processes shared the machine where it is above 2.",
         "",
         "| step | seconds | processor | peak GB | load |",
