@@ -39,9 +39,8 @@ _RECOMMENDED_METHOD = "source_only"
 _RECOMMENDED: dict[str, tuple[Any, str]] = {
     "data.target_labelled": (
         None,
-        "the greatest gain there is: on two real cameras 100 labelled images of the new one raised "
-        "macro recall by 0.14 (benchmarks/results/few_labels.md). Pick them with: plankton-da audit "
-        "select",
+        "a hundred labelled images of the new camera gain more than any method without labels "
+        "(benchmarks/results/few_labels.md); pick them with: plankton-da audit select",
     ),
     "data.augmentation": (
         "strong",
@@ -49,7 +48,7 @@ _RECOMMENDED: dict[str, tuple[Any, str]] = {
     ),
     "method.name": (
         _RECOMMENDED_METHOD,
-        "no method without labels gained over it there by more than the spread over seeds "
+        "no method without labels gained over it on two real cameras "
         "(benchmarks/results/isiis_pwspc.md); try mcc beside it, and let compare or an audit decide",
     ),
     "model.batch_norm": (
