@@ -49,7 +49,7 @@ _RECOMMENDED: dict[str, tuple[Any, str]] = {
     "method.name": (
         _RECOMMENDED_METHOD,
         "no method without labels gained over it on two real cameras "
-        "(benchmarks/results/isiis_pwspc.md); try mcc beside it, and let compare or an audit decide",
+        "(benchmarks/results/isiis_pwspc.md); try mcc too, and let compare or an audit decide",
     ),
     "model.batch_norm": (
         "frozen",
