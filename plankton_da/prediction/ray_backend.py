@@ -290,7 +290,7 @@ class RayBackend:
             self._say_at = time.monotonic() + _SAY_SECONDS
         elif time.monotonic() >= self._say_at:
             self._say_at = time.monotonic() + _SAY_SECONDS
-            log.info("waiting for Ray to start a worker; are all cores of %s taken?", self._address)
+            log.info("waiting for the first worker of Ray (are all cores taken by others?)")
 
     def _end(self) -> None:
         idle = [worker for worker in self._ready() if not worker.tasks]
