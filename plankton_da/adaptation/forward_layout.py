@@ -80,11 +80,8 @@ def _kept_or_measured(
     autocast: AbstractContextManager[object],
 ) -> Layout | None:
     path = folder / f"layout-{_key(config, device)}.json"
-    with contextlib.suppress(OSError, ValueError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        for layout in LAYOUTS:
-            if layout == kept:
-                return layout
+    if (kept := _kept(path)) is not None:
+        return kept
     if not _writable(folder):
         return None
     seconds = measure_layouts(method.network, batches[0].to(device), autocast)
@@ -92,12 +89,27 @@ def _kept_or_measured(
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         temporary.write_text(json.dumps(fastest), encoding="utf-8")
-        temporary.replace(path)
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)  # of two runs at once the first decides
+        if (decided := _kept(path)) is not None:
+            fastest = decided
+        else:
+            temporary.replace(path)
     except OSError:
         return None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     words = ", ".join(f"{layout} {taken:.3f} s a pass" for layout, taken in seconds.items())
     log.info("model.forward_layout: %s (measured on this machine: %s)", fastest, words)
     return fastest
+
+
+def _kept(path: Path) -> Layout | None:
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return next((layout for layout in LAYOUTS if layout == kept), None)
+    return None
 
 
 def _writable(folder: Path) -> bool:

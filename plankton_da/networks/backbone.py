@@ -65,7 +65,8 @@ class Backbone(nn.Module):
         matcher = getattr(self.network, "group_matcher", None)
         if matcher is None:
             raise ModelError(
-                f"model.freeze: {self.name} does not say what its stages are; use none or all"
+                f"model.freeze: {self.name} does not say what its stages are; use none or all "
+                f"(and optimizer.layer_decay: 1)"
             )
         groups = group_parameters(self.network, matcher(coarse=True))
         return [names for _, names in sorted(groups.items())]

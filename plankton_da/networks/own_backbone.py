@@ -33,7 +33,7 @@ class ModuleBackbone(Backbone):
         """
         raise ModelError(
             f"model.freeze: the backbone {self.name} is a module of your own, of which no stages "
-            f"are known; use none or all"
+            f"are known; use none or all (and optimizer.layer_decay: 1)"
         )
 
 

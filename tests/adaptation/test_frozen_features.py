@@ -83,6 +83,8 @@ def test_copies_differ_and_a_draw_is_a_function_of_its_seed(
     again = pickle.loads(pickle.dumps(features)).draw(rows, (5, 1))  # as a loader's process has it
     np.testing.assert_array_equal(drawn, again)
     assert not np.array_equal(drawn, features.draw(rows, (6, 1)))
+    part = features.draw(rows, (5, 1), slice(1, None, 2))  # of the second of two processes
+    np.testing.assert_array_equal(part, drawn[1::2])
 
 
 def test_bad_images_are_said_to_be_bad(source: PixelSource, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rat
 from plankton_da.adaptation.pairs import UdaBatch
 from plankton_da.config import AdamWConfig, SGDConfig
 from plankton_da.errors import ModelError
+from plankton_da.networks.own_backbone import wrap_module
 
 MethodOf = Callable[..., Method]
 BatchOf = Callable[[int], UdaBatch]
@@ -59,6 +60,24 @@ def test_frozen_stages_have_no_group(method_of: MethodOf) -> None:
     groups = [create_optimizer(method, config).param_groups for method in (whole, frozen)]
     assert len(groups[0]) - len(groups[1]) == 2
     assert [g["lr"] for g in groups[1]] == [g["lr"] for g in groups[0]][2:]
+
+
+class Pooled(torch.nn.Conv2d):
+    """A module of somebody's own: one convolution, its mean over the image."""
+
+    num_features = 4
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) to (N, 4)."""
+        return super().forward(images).mean((2, 3))
+
+
+def test_a_backbone_without_known_stages_is_refused(method_of: MethodOf) -> None:
+    method = method_of("source_only")
+    method.network.backbone = wrap_module(Pooled(3, 4, 3), "pooled", 32)
+    create_optimizer(method, SGDConfig())
+    with pytest.raises(ModelError, match=r"pooled is a module of your own.*layer_decay: 1"):
+        create_optimizer(method, SGDConfig(layer_decay=0.5))
 
 
 @pytest.mark.parametrize("name", METHODS)

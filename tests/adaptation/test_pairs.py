@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from plankton_da.adaptation.pairs import StepBatches, UdaBatch, batch_loader
+from plankton_da.adaptation.ranks import Ranks
 from plankton_da.adaptation.views import AugmentedImages
 from plankton_da.images.augment import build_augmentation
 from plankton_da.images.cache import PixelSource, open_pixels
@@ -194,3 +195,36 @@ def test_the_strong_view_is_of_the_same_rows(source: PixelSource) -> None:
     assert torch.equal(weak.target_strong_images, weak.target_images)
     assert equal(strong._replace(target_strong_images=None), batches(None)[3])
     assert not torch.equal(strong.target_strong_images, strong.target_images)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_parts_of_several_processes_are_together_the_batch_of_one(
+    source: PixelSource, balanced: bool, count: int
+) -> None:
+    def batches(part: slice) -> StepBatches:
+        view = AugmentedImages(source, build_augmentation("strong", 16))
+        return StepBatches(
+            *(view, LABELS, view),
+            batch_size=6,
+            class_balanced=balanced,
+            seed=3,
+            few=view,
+            few_labels=LABELS,
+            target_strong=view,
+            part=part,
+        )
+
+    one = batches(slice(None))
+    parts = [batches(Ranks(rank, count).part) for rank in range(count)]
+    for step in (0, 1, 7):
+        whole, shares = one[step], [part[step] for part in parts]
+        assert {len(share.mid_labels) for share in shares} == {6 // count}
+        for name, tensor in whole._asdict().items():
+            put_together = torch.empty_like(tensor)
+            for rank, share in enumerate(shares):
+                put_together[rank::count] = getattr(share, name)
+            assert torch.equal(put_together, tensor), name
+        drawn = [row for share in shares for row in share.target_rows.tolist()]
+        assert len(set(drawn)) == len(drawn) == 6
+    assert np.array_equal(parts[1].target_rows(range(3)), one.target_rows(range(3)))
