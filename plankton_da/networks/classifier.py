@@ -160,8 +160,7 @@ class PlanktonNetwork(nn.Module):
         """
         if self._layout(layout, mid_images.device) == "concatenated":
             embedded = self.embed(torch.cat([mid_images, target_images]))  # (M + T, num_features)
-            mid, target = embedded.split([len(mid_images), len(target_images)])
-            return mid, target
+            return embedded[: len(mid_images)], embedded[len(mid_images) :]
         self.use_domain("mid")
         mid = self.embed(mid_images)
         self.use_domain("target")
