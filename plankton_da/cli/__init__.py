@@ -19,6 +19,7 @@ from plankton_da.cli.evaluate import evaluate
 from plankton_da.cli.export import export
 from plankton_da.cli.manifest import manifest_app
 from plankton_da.cli.merge import merge
+from plankton_da.cli.quantize import quantize
 from plankton_da.cli.registry import promote, register
 from plankton_da.cli.report import report
 from plankton_da.cli.taxonomy import taxonomy_app
@@ -43,6 +44,7 @@ app.command()(init)
 app.command()(train)
 app.command()(compare)
 app.command()(evaluate)
+app.command()(quantize)
 app.command()(classify)
 app.command()(merge)
 app.add_typer(audit_app, name="audit")

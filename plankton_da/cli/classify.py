@@ -15,6 +15,7 @@ class EngineName(StrEnum):
 
     auto = "auto"
     onnx = "onnx"
+    onnx_int8 = "onnx-int8"
     torch = "torch"
 
 
@@ -74,7 +75,8 @@ def classify(
     ],
     out: Annotated[Path, typer.Option(help="The result: P.csv or P.parquet.")],
     engine: Annotated[
-        EngineName, typer.Option(help="auto: ONNX Runtime on the CPU, torch on CUDA.")
+        EngineName,
+        typer.Option(help="auto: the fastest that bundle and machine have, tried for a second."),
     ] = EngineName.auto,
     backend: Annotated[
         BackendName,

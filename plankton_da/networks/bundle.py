@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from plankton_da.errors import BundleError, OutputError
 from plankton_da.images.preprocess import Preprocess
+from plankton_da.networks.bundle_int8 import Int8Info, info_text, without_int8
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,6 +80,8 @@ class BundleInfo(BaseModel):
     """MLflow run that trained it"""
     config: dict[str, Any] = {}
     """the training config"""
+    int8: Int8Info | None = None
+    """``model.int8.onnx``, where there is one; the last key, and no part of ``bundle_hash``"""
 
     @model_validator(mode="after")
     def _priors_are_of_the_classes(self) -> BundleInfo:
@@ -272,8 +275,8 @@ def write_bundle(bundle: Bundle, folder: Path, *, onnx: bool = True) -> Bundle:
                     bundle.info.backbone,
                     str(error).strip().splitlines()[0],
                 )
-        text = json.dumps(bundle.info.model_dump(mode="json"), indent=2, ensure_ascii=False)
-        (temporary / INFO_FILE).write_text(text + "\n", encoding="utf-8")
+        about = bundle.info.model_dump(mode="json", exclude={"int8"})  # whose file is not written
+        (temporary / INFO_FILE).write_bytes(info_text(about))
         os.replace(temporary, folder)
     except (OSError, SafetensorError) as error:
         words = getattr(error, "strerror", None) or str(error)
@@ -290,18 +293,22 @@ def write_bundle(bundle: Bundle, folder: Path, *, onnx: bool = True) -> Bundle:
 def bundle_hash(folder: Path) -> str:
     """sha256 over bundle.json and the weights: which model this is.
 
+    What ``quantize`` adds to a bundle does not make it another one.
+
     Raises
     ------
     BundleError
         A file is missing or unreadable.
     """
     digest = hashlib.sha256()
-    for name in (INFO_FILE, WEIGHTS_FILE):
-        try:
-            with (Path(folder) / name).open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise BundleError(f"{folder}: {name} cannot be read: {error}") from None
+    try:
+        path = Path(folder) / INFO_FILE
+        digest.update(hashlib.sha256(without_int8(path.read_bytes())).digest())
+        path = Path(folder) / WEIGHTS_FILE
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise BundleError(f"{folder}: {path.name} cannot be read: {error}") from None
     return digest.hexdigest()
 
 

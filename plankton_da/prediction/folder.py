@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from plankton_da.errors import UsageError
 from plankton_da.networks.bundle import bundle_hash, read_bundle_info
+from plankton_da.prediction.engine_choice import EngineChooser
 from plankton_da.prediction.finish import claim, finish
-from plankton_da.prediction.ledger import Ledger
+from plankton_da.prediction.ledger import Ledger, latest_made
 from plankton_da.prediction.local_backend import LocalBackend
 from plankton_da.prediction.opening import log_ignored, open_inputs
 from plankton_da.prediction.order import Order
@@ -122,10 +123,21 @@ def classify(
     part = None if shard is None else parse_shard(shard, batch_size)
     found = open_inputs(inputs, out, info, instrument, part, sort_into)
     model = bundle_hash(bundle)
+    engines = EngineChooser(
+        bundle,
+        info,
+        engine,
+        device,
+        found.instruments,
+        begun=None if overwrite else latest_made(out),
+        alone=part is None and backend == "local",
+    )
+    eight = open_predictor is None and engines.takes_int8()
     options: dict[str, Any] = {
         "model": model,
         "preprocess": info.preprocess_hash,
-        "engine": engine,
+        # onnx and torch make the same rows, 8 bits other ones
+        "weights": f"int8 {info.int8.sha256}" if eight and info.int8 is not None else "float",
         "instrument": instrument,
         "top_k": top_k,
         "all_scores": all_scores,
@@ -143,24 +155,25 @@ def classify(
         # An alias moves on; the folder of a registered bundle names the version.
         "bundle_folder": str(bundle.resolve()),
         "training_run": info.run_id,
-        "options": options,
+        "options": {**options, "engine": engine},
         "inputs": found.names,
         "manifests": found.manifests,
         "prior": None if correction is None else asdict(correction),
     }
-    opening: dict[str, Any] = {"engine": engine, "batch_size": batch_size, "views": views}
+    opening: dict[str, Any] = {"batch_size": batch_size, "views": views}
 
     def opened() -> Predictor:
         if open_predictor is not None:
             return open_predictor()
-        return Predictor.open(bundle, device=device, prior=prior, **opening)
+        return engines.open(prior=prior, **opening)
 
     def opened_backend() -> Backend:
         if backend == "local":
             return LocalBackend(info.preprocess, found, opened, image_timeout)
         from plankton_da.prediction.ray_backend import RayBackend
 
-        job = make_job(bundle, model, opening, correction, found, image_timeout)
+        asked = {**opening, "engine": "onnx-int8" if eight else engine}
+        job = make_job(bundle, model, asked, correction, found, image_timeout)
         return RayBackend(job, info.preprocess, device, ray_address)
 
     if sort_into is not None:

@@ -230,6 +230,17 @@ def _codes_of(table: pa.Table) -> NDArray[np.uint8]:
     return codes
 
 
+def latest_made(out: Path) -> dict[str, Any] | None:
+    """Provenance of the rows of ``out`` that were finished last, without taking the ledger."""
+    for path in sorted(out.with_name(f"{out.name}.parts").glob("part-*.parquet"), reverse=True):
+        try:
+            made: dict[str, Any] = json.loads(pq.read_schema(path).metadata[_MADE])
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+            continue  # damaged: whoever takes the ledger will say so
+        return made
+    return None
+
+
 def keys_of(keys: Sequence[bytes]) -> NDArray[np.uint64]:
     """16-byte keys as (N, 2)."""
     return np.frombuffer(b"".join(keys), dtype="<u8").reshape(-1, 2).astype(np.uint64)

@@ -207,7 +207,8 @@ def _number(part: _Part) -> int:
 
 
 def _options(part: _Part) -> dict[str, Any]:
-    return {name: value for name, value in part.told["options"].items() if name != "shard"}
+    own = ("shard", "engine")  # engines that make other rows differ in ``weights``
+    return {name: value for name, value in part.told["options"].items() if name not in own}
 
 
 def _rebased_inputs(part: _Part, folder: Path) -> list[str]:

@@ -43,7 +43,8 @@ def classify_items(
 
     A batch is so many *consecutive items*, whether or not they can be read: what an image shares a
     batch with does not depend on where an earlier run was stopped. At most a few batches of decoded
-    images are held, and as many images being decoded as there are cores.
+    images are held, and as many images being decoded as there are cores; ``predictor.streams``
+    batches are in the model at a time.
 
     Parameters
     ----------
@@ -53,26 +54,35 @@ def classify_items(
         Is shown the decoded images.
     """
     cores = available_cores()
-    ahead: deque[tuple[list[Item], Future[list[Decoded]]]] = deque()
+    ahead: deque[Future[tuple[Batch, list[Decoded]]]] = deque()
     pool = ThreadPoolExecutor(cores, thread_name_prefix="decode")
+    models = ThreadPoolExecutor(predictor.streams, thread_name_prefix="model")
+
+    def predict(batch: list[Item], decoding: Future[list[Decoded]]) -> tuple[Batch, list[Decoded]]:
+        decoded = decoding.result()
+        return predict_items(batch, decoded, predictor), decoded
+
     try:
         more = True
         while more or ahead:
-            while more and len(ahead) < 2 * cores + 2:
+            while more and len(ahead) < 2 * cores + 2 + predictor.streams:
                 batch = list(islice(items, predictor.batch_size))
                 more = len(batch) == predictor.batch_size
                 if batch:
                     future = pool.submit(decode_items, batch, predictor.preprocess, root, decoders)
-                    ahead.append((batch, future))
+                    ahead.append(models.submit(predict, batch, future))
             if ahead:
-                batch, future = ahead.popleft()
-                yield predict_items(batch, future.result(), predictor, check)
+                done, decoded = ahead.popleft().result()
+                if check is not None:
+                    _show(check, done.items, decoded)
+                yield done
         if check is not None:
             check.end()
     finally:
         if decoders is not None:
             decoders.close()  # else an image that hangs would be waited for, after Ctrl-C too
         pool.shutdown(wait=True, cancel_futures=True)
+        models.shutdown(wait=True, cancel_futures=True)
 
 
 def decode_items(
@@ -97,22 +107,26 @@ def _pixels(item: Item, preprocess: Preprocess, root: Path) -> Decoded:
         return ImageError("too_large", "not enough memory to decode it")
 
 
-def predict_items(
-    items: Sequence[Item],
-    decoded: Sequence[Decoded],
-    predictor: Predictor,
-    check: PolarityCheck | None,
-) -> Batch:
+def predict_items(items: Sequence[Item], decoded: Sequence[Decoded], predictor: Predictor) -> Batch:
     """One batch through the model."""
     probabilities = np.full((len(items), len(predictor.classes)), np.nan, np.float32)
     errors = [str(pixels) if isinstance(pixels, ImageError) else "" for pixels in decoded]
-    places: dict[str, list[int]] = {}
-    for place, item in enumerate(items):
-        if not errors[place]:
-            places.setdefault(item.instrument, []).append(place)
-    for instrument, chosen in places.items():
+    for instrument, chosen in _places(items, decoded).items():
         stack = np.stack([np.asarray(decoded[place]) for place in chosen])  # (n, H, W, C)
-        if check is not None:
-            check.see(instrument, stack)
         probabilities[chosen] = predictor.probabilities(stack, instrument)
     return Batch(items, probabilities, errors)
+
+
+def _places(items: Sequence[Item], decoded: Sequence[Decoded]) -> dict[str, list[int]]:
+    """Instrument -> where its images are that could be decoded."""
+    places: dict[str, list[int]] = {}
+    for place, (item, pixels) in enumerate(zip(items, decoded, strict=True)):
+        if not isinstance(pixels, ImageError):
+            places.setdefault(item.instrument, []).append(place)
+    return places
+
+
+def _show(check: PolarityCheck, items: Sequence[Item], decoded: Sequence[Decoded]) -> None:
+    for instrument, chosen in _places(items, decoded).items():
+        if check.wants(instrument):
+            check.see(instrument, np.stack([np.asarray(decoded[place]) for place in chosen]))

@@ -31,6 +31,10 @@ class PolarityCheck:
         self._seen: dict[str, list[NDArray[np.uint8]]] = {}
         self._done: set[str] = set()
 
+    def wants(self, instrument: str) -> bool:
+        """Whether more images of it would be looked at."""
+        return instrument not in self._done
+
     def see(self, instrument: str, pixels: NDArray[np.uint8]) -> None:
         """Take notice of preprocessed images, uint8 (N, H, W, C)."""
         if instrument in self._done:

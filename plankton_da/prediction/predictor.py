@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
-import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plankton_da.errors import BundleError, ModelError
 from plankton_da.images.preprocess import Preprocess
+from plankton_da.networks.bundle_int8 import INT8_FILE
+from plankton_da.prediction.cores import CORES_VARIABLE, available_cores
+from plankton_da.prediction.files import sha256_of
+from plankton_da.prediction.onnx_model import OnnxModel
 from plankton_da.prediction.prior import NO_PRIOR, PriorCorrection, find_prior
 
 if TYPE_CHECKING:
     from plankton_da.networks.bundle import Bundle, BundleInfo
+    from plankton_da.prediction.torch_model import TorchModel
 
-Engine = Literal["auto", "onnx", "torch"]
+__all__ = [
+    "CORES_VARIABLE",
+    "Device",
+    "Engine",
+    "Layout",
+    "Predictor",
+    "Views",
+    "available_cores",
+    "turned",
+]
+
+Engine = Literal["auto", "onnx", "onnx-int8", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
 Views = Literal[1, 4, 8]
-CORES_VARIABLE = "PLANKTON_DA_CORES"
-"""for machines that are shared without the operating system knowing, such as Ray's"""
+
+
+ONNX_FILE = "model.onnx"
+_FILES = {"onnx": ONNX_FILE, "onnx-int8": INT8_FILE}
+
+
+class Layout(NamedTuple):
+    """How ONNX Runtime shares the cores."""
+
+    streams: int
+    """batches that are worked on at a time"""
+    threads: int
+    """of each"""
 
 
 class Predictor:
@@ -31,11 +58,14 @@ class Predictor:
     Engine ``auto`` takes ONNX Runtime on the CPU where the bundle has ``model.onnx``, for the
     target's instruments, and torch for everything else. ``model.onnx`` holds the target's
     BatchNorm statistics, so other instruments always go through torch.
-    The engines agree within 1e-4, and an image gets the same probabilities in any batch as alone
-    within 1e-6; with the same batches they are equal bit for bit.
+    ``onnx-int8`` has an 8-bit model, where ``quantize`` made one; ``auto`` never takes it here.
+    ``onnx`` and ``torch`` agree within 1e-4, and an image gets the same probabilities in any batch
+    as alone within 1e-6; with the same batches they are equal bit for bit.
     ``prior`` is ``none``, ``estimated`` or a table, as ``find_prior`` takes it. ``views`` is how
     many of an image's quarter turns (4), and their mirror images (8), have their probabilities
-    averaged; as many times the work.
+    averaged; as many times the work. ``layout`` says how many threads may call ``probabilities``
+    at a time, and how many more each of them sets to work; None: one, and all cores.
+    ``half_precision`` lets torch compute in float16 on a GPU; scores then differ by up to 0.01.
 
     Raises
     ------
@@ -56,8 +86,12 @@ class Predictor:
         batch_size: int = 32,
         prior: str = NO_PRIOR,
         views: Views = 1,
+        layout: Layout | None = None,
+        half_precision: bool = False,
     ) -> None:
         self.views = views
+        self._layout = layout
+        self._half_precision = half_precision
         self._start(bundle.info, bundle.folder, bundle, engine, device, batch_size, prior)
 
     @classmethod
@@ -70,12 +104,16 @@ class Predictor:
         batch_size: int = 32,
         prior: str = NO_PRIOR,
         views: Views = 1,
+        layout: Layout | None = None,
+        half_precision: bool = False,
     ) -> Predictor:
         """A predictor from a bundle's folder; imports torch only where torch is used."""
         from plankton_da.networks.bundle import read_bundle_info
 
         predictor = cls.__new__(cls)
         predictor.views = views
+        predictor._layout = layout
+        predictor._half_precision = half_precision
         predictor._start(read_bundle_info(folder), folder, None, engine, device, batch_size, prior)
         return predictor
 
@@ -96,9 +134,17 @@ class Predictor:
         self._folder = folder
         self._engine_asked = engine
         self.device: Literal["cpu", "cuda"] = _settle_device(device, engine)
-        self.engine: Literal["onnx", "torch"] = self._settle_engine(engine)
-        self._session: Any = self._open_session() if self.engine == "onnx" else None
-        self._network: Any = self._open_network() if self.engine == "torch" else None
+        self.engine: Literal["onnx", "onnx-int8", "torch"] = self._settle_engine(engine)
+        self._onnx = None if self.engine == "torch" else self._open_onnx()
+        self._opening = threading.Lock()
+        self._torch: TorchModel | None = self._open_torch() if self.engine == "torch" else None
+
+    @property
+    def streams(self) -> int:
+        """Threads that may as well call ``probabilities`` at a time: more gain nothing."""
+        if self.engine == "torch":
+            return 2 if self.device == "cuda" else 1
+        return 1 if self._layout is None else self._layout.streams
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -130,7 +176,7 @@ class Predictor:
         Raises
         ------
         BundleError
-            Engine ``onnx`` was demanded and ``instrument`` is not a target of this bundle.
+            An ``onnx`` engine was demanded and ``instrument`` is not a target of this bundle.
         """
         self.check_instrument(instrument)
         batches = [
@@ -145,10 +191,10 @@ class Predictor:
     def check_instrument(self, instrument: str) -> None:
         """Refuse an instrument that the demanded engine cannot serve (``BundleError``)."""
         targets = self.info.target_instruments
-        if self._engine_asked == "onnx" and instrument not in targets:
+        if self._engine_asked.startswith("onnx") and instrument not in targets:
             raise BundleError(
-                f"{self._folder}: model.onnx serves {', '.join(targets)} alone; found instrument "
-                f"{instrument}; use --engine auto or torch"
+                f"{self._folder}: {_FILES[self._engine_asked]} serves {', '.join(targets)} alone; "
+                f"found instrument {instrument}; use --engine auto or torch"
             )
 
     def _viewed(self, pixels: NDArray[np.uint8], instrument: str) -> NDArray[np.float32]:
@@ -157,64 +203,64 @@ class Predictor:
         total = np.zeros((len(pixels), len(self.classes)), dtype=np.float32)
         for view in turned(pixels, self.views):
             total += self._batch(view, instrument)
-        return total / self.views
+        return np.divide(total, self.views, dtype=np.float32)
 
     def _batch(self, pixels: NDArray[np.uint8], instrument: str) -> NDArray[np.float32]:
         images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))  # (B, C, H, W)
-        if self._session is not None and instrument in self.info.target_instruments:
-            (result,) = self._session.run(["probabilities"], {"images": images})
-            return np.asarray(result, dtype=np.float32)
-        return self._batch_torch(images, instrument)
+        if self._onnx is not None and instrument in self.info.target_instruments:
+            return self._onnx(images)
+        with self._opening:
+            if self._torch is None:
+                self._torch = self._open_torch()
+        return self._torch(images, instrument)
 
-    def _batch_torch(self, images: NDArray[np.uint8], instrument: str) -> NDArray[np.float32]:
-        import torch
-
-        if self._network is None:
-            self._network = self._open_network()
-        self._network.use_instrument(instrument)
-        self._network.eval()
-        with torch.inference_mode():
-            logits = self._network(torch.from_numpy(images).to(self.device))  # (B, K)
-            result = torch.softmax(logits.float() / self.info.temperature, dim=1)
-        return result.cpu().numpy()
-
-    def _settle_engine(self, engine: Engine) -> Literal["onnx", "torch"]:
-        there = self._folder is not None and (self._folder / "model.onnx").is_file()
+    def _settle_engine(self, engine: Engine) -> Literal["onnx", "onnx-int8", "torch"]:
+        if engine == "onnx-int8":
+            require_int8(self._folder, self.info)
+            return engine
+        there = self._folder is not None and (self._folder / ONNX_FILE).is_file()
         if engine == "onnx" and not there:
-            raise BundleError(f"{self._folder}: this bundle has no model.onnx; use --engine torch")
+            raise BundleError(f"{self._folder}: this bundle has no {ONNX_FILE}; use --engine torch")
         if engine == "onnx" or (engine == "auto" and there and self.device == "cpu"):
             return "onnx"
         return "torch"
 
-    def _open_network(self) -> Any:
+    def _open_torch(self) -> TorchModel:
         from plankton_da.networks.bundle import read_bundle
+        from plankton_da.prediction.torch_model import TorchModel
 
         bundle = self._bundle if self._folder is None else self._bundle or read_bundle(self._folder)
         if bundle is None:
             raise BundleError("a predictor needs a bundle or a bundle's folder")
-        return bundle.network.to(self.device)
+        return TorchModel(
+            bundle.network, self.info.temperature, self.device, half_precision=self._half_precision
+        )
 
-    def _open_session(self) -> Any:
-        import onnxruntime
+    def _open_onnx(self) -> OnnxModel:
+        threads = None if self._layout is None else self._layout.threads
+        path = Path(str(self._folder), _FILES[self.engine])
+        return OnnxModel(path, self.classes, threads)
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = available_cores()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        path = f"{self._folder}/model.onnx"
-        try:
-            session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # noqa: BLE001 (its exceptions share no base class of their own)
-            raise BundleError(f"{path}: damaged: {error}; write the bundle again") from None
-        found = [output.name for output in session.get_outputs()], session.get_outputs()[0].shape
-        if found[0] != ["probabilities"] or found[1][-1] != len(self.classes):
-            raise BundleError(
-                f"{path}: expected one output 'probabilities' of {len(self.classes)} classes; "
-                f"found {found[0]} of shape {found[1]}; write the bundle again"
-            )
-        return session
+
+def require_int8(folder: Path | None, info: BundleInfo) -> None:
+    """Make sure that the bundle has the 8-bit model that was accepted.
+
+    Raises
+    ------
+    BundleError
+        It has none, or another.
+    """
+    path = None if folder is None else folder / INT8_FILE
+    if info.int8 is None or path is None or not path.is_file():
+        raise BundleError(
+            f"{folder}: this bundle has no accepted {INT8_FILE}; make one: plankton-da quantize "
+            f"BUNDLE, or use --engine auto"
+        )
+    if sha256_of(path) != info.int8.sha256:
+        raise BundleError(
+            f"{path} is not the one that was accepted: damaged, or replaced; make it again: "
+            f"plankton-da quantize BUNDLE"
+        )
 
 
 def turned(pixels: NDArray[np.uint8], views: Views) -> Iterator[NDArray[np.uint8]]:
@@ -226,26 +272,23 @@ def turned(pixels: NDArray[np.uint8], views: Views) -> Iterator[NDArray[np.uint8
             yield view[:, :, ::-1]
 
 
-def available_cores() -> int:
-    """Processor cores that this process may use; the environment can say how many."""
-    said = os.environ.get(CORES_VARIABLE, "")
-    if said.isdecimal() and int(said) > 0:
-        return int(said)
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _settle_device(device: Device, engine: Engine) -> Literal["cpu", "cuda"]:
-    if device == "cpu" or engine == "onnx" or (device == "auto" and not _has_cuda_driver()):
+    if device == "cpu" or engine.startswith("onnx"):
         return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
+    if has_cuda():
         return "cuda"
     if device == "cuda":
         raise ModelError("--device cuda: torch finds no CUDA device; use --device cpu or auto")
     return "cpu"
+
+
+def has_cuda() -> bool:
+    """Whether torch can use a GPU; imports it only where there is NVIDIA's driver."""
+    if not _has_cuda_driver():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _has_cuda_driver() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -27,8 +28,16 @@ def files_hash(folder: Path) -> str:
 
 
 def bundle_hash(folder: Path) -> str:
-    """sha256 over bundle.json and the weights: which model this is, in all rooms."""
-    parts = (_sha256(folder / name) for name in (BUNDLE_FILE, WEIGHTS_FILE))
+    """sha256 over bundle.json and the weights: which model this is, in all rooms.
+
+    What ``quantize`` adds to a bundle (the key ``int8``) does not make it another one.
+    """
+    text = (folder / BUNDLE_FILE).read_bytes()
+    if b'"int8"' in text:
+        about = json.loads(text)
+        if about.pop("int8", None) is not None:
+            text = (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode()
+    parts = (hashlib.sha256(text).digest(), _sha256(folder / WEIGHTS_FILE))
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 

@@ -148,7 +148,7 @@ def test_a_lost_result_is_merged_again_without_the_model(
     assert out.read_bytes() == whole
 
 
-@pytest.mark.parametrize("change", [{"top_k": 2}, {"all_scores": True}, {"engine": "torch"}])
+@pytest.mark.parametrize("change", [{"top_k": 2}, {"all_scores": True}, {"views": 4}])
 def test_other_options_are_refused(
     change: dict[str, Any], tiny_bundle: Path, images: Path, tmp_path: Path
 ) -> None:

@@ -1,0 +1,193 @@
+"""``quantize``: an 8-bit model for a bundle, accepted only if it labels as the float model does."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plankton_da.errors import BundleError, OutputError, UsageError
+from plankton_da.evaluation.metrics import score
+from plankton_da.evaluation.quantization_images import Choice, Images, choose_images
+from plankton_da.networks.bundle import INFO_FILE, ONNX_FILE, BundleInfo, read_bundle_info
+from plankton_da.networks.bundle_int8 import INT8_FILE, Int8Info, info_text
+from plankton_da.prediction.files import explained, replace_file, sha256_of
+from plankton_da.prediction.onnx_model import OnnxModel
+
+LEAST_AGREEMENT = 0.99
+"""share of mid's val images with the same label"""
+MOST_LOST = 0.005
+"""of macro recall on them"""
+_PACKAGES = ("plankton-da", "onnx", "onnxruntime", "numpy")
+
+log = logging.getLogger(__name__)
+
+
+def quantize(
+    bundle: Path,
+    mid: Sequence[Path] = (),
+    target: Sequence[Path] = (),
+    *,
+    taxonomy: Path | None = None,
+    out: Path | None = None,
+    bundle_uri: str | None = None,
+    progress: bool = False,
+) -> Int8Info:
+    """Give a bundle ``model.int8.onnx``, if that labels images as the float model does.
+
+    Ranges and rounding are settled on training images of mid and target; the two models are then
+    compared on mid's val split, both with the target's BatchNorm statistics, as they are deployed.
+
+    Parameters
+    ----------
+    mid, target
+        Their manifests; none: those that the bundle was trained on, if they are as they were.
+    taxonomy
+        CSV label,class for mid's labels; None: the one that the bundle was trained with.
+    out
+        A folder for a copy of the bundle that has it; None: into ``bundle``.
+    bundle_uri
+        What the user called the bundle: a registered one is never changed.
+    progress
+        Bars on stderr, if that is a terminal.
+
+    Returns
+    -------
+    What ``bundle.json`` now says about it.
+
+    Raises
+    ------
+    BundleError
+        The 8-bit model was refused (the message has the figures; nothing is changed), or the bundle
+        has no ``model.onnx``.
+    ModelError
+        The network is not of convolutions.
+    DataError, ManifestError
+        Images or manifests that are not there any more, or not as they were.
+    UsageError
+        A registered bundle without ``out``.
+    OutputError
+        The bundle cannot be written, or ``out`` is there.
+    """
+    if out is None and bundle_uri is not None and bundle_uri.startswith(("models:/", "runs:/")):
+        raise UsageError(
+            f"{bundle_uri}: what is registered is never changed; --out DIR takes a copy of the "
+            f"bundle, which can be registered as the next version"
+        )
+    if out is not None and out.exists():
+        raise OutputError(f"--out {out} exists already; give another folder or remove it")
+    info = read_bundle_info(bundle)
+    if not (bundle / ONNX_FILE).is_file():
+        raise BundleError(f"{bundle} has no {ONNX_FILE} that could be made smaller; train again")
+    chosen = choose_images(info, mid, target, taxonomy, progress=progress)
+    place = bundle if out is None else out.parent
+    with explained(place / INT8_FILE):
+        place.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=place, prefix=".quantize-")
+    with temporary as name, explained(place / INT8_FILE):
+        made = Path(name, INT8_FILE)
+        log.info("calibrating on %s", _words(chosen.calibration.counts()))
+        _make(bundle, made, chosen.calibration)
+        found = _compare(bundle, made, info, chosen)
+        _require_same(bundle, found)
+        if out is None:
+            _put_into(bundle, made, found)
+        else:
+            copy = Path(name, "bundle")
+            shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns(".quantize-*"))
+            _put_into(copy, made, found)
+            os.replace(copy, out)
+    return found
+
+
+def words_of(found: Int8Info, folder: Path) -> str:
+    """What was found, in a line or two."""
+    return (
+        f"{folder}: {INT8_FILE} accepted: {_figures(found)}. classify --engine onnx-int8 uses it, "
+        f"and --engine auto where it is faster"
+    )
+
+
+def _make(bundle: Path, path: Path, images: Images) -> None:
+    from plankton_da.networks.onnx_int8 import quantize_onnx
+
+    quantize_onnx(bundle / ONNX_FILE, path, images.channels_first())
+
+
+def _compare(bundle: Path, made: Path, info: BundleInfo, chosen: Choice) -> Int8Info:
+    floating, eight = (OnnxModel(path, info.classes) for path in (bundle / ONNX_FILE, made))
+
+    def labels(images: Images) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+        pixels = images.channels_first()
+        names = np.array(info.classes, dtype=object)
+        first, second = (_in_batches(model, pixels) for model in (floating, eight))
+        return names[first.argmax(axis=1)], names[second.argmax(axis=1)]
+
+    def recall(found: NDArray[np.object_]) -> float:
+        sure = np.ones(len(found))
+        truth = chosen.val.labels
+        return float(score(truth, list(found), sure, info.classes, bootstrap=0)["macro_recall"])
+
+    before, after = labels(chosen.val)
+    target_before, target_after = labels(chosen.target)
+    return Int8Info(
+        sha256=sha256_of(made),
+        images=len(before),
+        agreement=float((before == after).mean()),
+        macro_recall=recall(after),
+        float_macro_recall=recall(before),
+        target_agreement=float((target_before == target_after).mean()),
+        calibration=chosen.calibration.counts(),
+        manifests=chosen.manifests,
+        versions={name: version(name) for name in _PACKAGES},
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _in_batches(model: OnnxModel, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.concatenate(
+        [model(pixels[start : start + 32]) for start in range(0, len(pixels), 32)]
+    )
+
+
+def _require_same(bundle: Path, found: Int8Info) -> None:
+    lost = found.float_macro_recall - found.macro_recall
+    if found.agreement >= LEAST_AGREEMENT and lost <= MOST_LOST:
+        return
+    raise BundleError(
+        f"{bundle}: the 8-bit model is refused: {_figures(found)}. Wanted: at least "
+        f"{LEAST_AGREEMENT:.0%} the same labels, and at most {100 * MOST_LOST:.1f} points of macro "
+        f"recall lost. The bundle is as it was; classify goes on with its float model"
+    )
+
+
+def _figures(found: Int8Info) -> str:
+    return (
+        f"{found.agreement:.2%} the same labels as the float model on {found.images:,} images of "
+        f"mid's val split, macro recall {found.float_macro_recall:.4f} -> {found.macro_recall:.4f} "
+        f"(both with the target's statistics); {found.target_agreement:.2%} the same labels on "
+        f"target images; calibrated on {_words(found.calibration)}"
+    )
+
+
+def _words(counts: dict[str, int]) -> str:
+    listed = [f"{count:,} images of {name}" for name, count in counts.items()]
+    return " and ".join(listed)
+
+
+def _put_into(folder: Path, made: Path, found: Int8Info) -> None:
+    """The model first: without its sha256 in ``bundle.json`` it is nothing."""
+    about: dict[str, Any] = json.loads((folder / INFO_FILE).read_bytes())
+    about.pop("int8", None)
+    replace_file(folder / INT8_FILE, made.read_bytes())
+    replace_file(folder / INFO_FILE, info_text({**about, "int8": found.model_dump(mode="json")}))

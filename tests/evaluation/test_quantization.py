@@ -1,0 +1,183 @@
+"""``quantize``: an 8-bit model that labels as the float model does, or none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from plankton_da.errors import BundleError, DataError, ModelError, OutputError, UsageError
+from plankton_da.evaluation.quantization import quantize
+from plankton_da.images.refs import open_image
+from plankton_da.manifests.table import read_manifest
+from plankton_da.networks.bundle import (
+    Bundle,
+    bundle_hash,
+    read_bundle,
+    read_bundle_info,
+    write_bundle,
+)
+from plankton_da.prediction.onnx_model import OnnxModel
+from plankton_da.prediction.predictor import Predictor
+
+Draw = Callable[[Path, int], Path]
+CLASSES = ("copepod", "medusa", "NA")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path, draw: Draw) -> Path:
+    """Mid's manifest, labelled as the float model would, and the target's."""
+    folder = tmp_path_factory.mktemp("lab")
+    for n in range(260):
+        draw(folder / f"{n}.png", n)
+    names = [f"{n}.png" for n in range(260)]
+    model = OnnxModel(tiny_bundle / "model.onnx", CLASSES)
+    found = model(pixels_of(folder, names[:200], "CAM1")).argmax(axis=1)
+    mid = pd.DataFrame(
+        {
+            "object_id": names[:200],
+            "image": names[:200],
+            "instrument": "CAM1",
+            "label": [CLASSES[k] for k in found],
+            "split": ["train", "val"] * 100,
+        }
+    )
+    mid.to_csv(folder / "mid.csv", index=False)
+    target = mid.assign(object_id=[f"t{n}" for n in names[:200]], instrument="CAM2").iloc[60:]
+    target.drop(columns=["label", "split"]).to_csv(folder / "target.csv", index=False)
+    return folder
+
+
+def pixels_of(folder: Path, names: list[str], instrument: str) -> NDArray[np.uint8]:
+    """(N, C, H, W)"""
+    from plankton_da.images.preprocess import InstrumentLook, Preprocess
+
+    looks = {
+        "CAM1": InstrumentLook(),
+        "CAM2": InstrumentLook(invert=True, polarity="light_on_dark"),
+    }
+    preprocess = Preprocess(image_size=32, instruments=looks)
+    pixels = np.stack([preprocess(open_image(name, folder), instrument) for name in names])
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, lab: Path, tmp_path: Path) -> Path:
+    """A bundle of its own, trained, it says, on the lab's manifests."""
+    folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    about = json.loads((folder / "bundle.json").read_text())
+    about["manifests"] = {
+        str(lab / name): read_manifest(lab / name).fingerprint for name in ("mid.csv", "target.csv")
+    }
+    (folder / "bundle.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    return folder
+
+
+def test_an_accepted_model_labels_as_the_float_model_does(bundle: Path, lab: Path) -> None:
+    before, text = bundle_hash(bundle), (bundle / "bundle.json").read_bytes()
+    found = quantize(bundle)
+    assert found == read_bundle_info(bundle).int8
+    assert found.images == 100
+    assert found.calibration == {"CAM1": 100, "CAM2": 140}
+    pixels = pixels_of(lab, [f"{n}.png" for n in range(1, 200, 2)], "CAM1")
+    exact = OnnxModel(bundle / "model.onnx", CLASSES)(pixels)
+    eight = OnnxModel(bundle / "model.int8.onnx", CLASSES)(pixels)
+    agreement = (exact.argmax(axis=1) == eight.argmax(axis=1)).mean()
+    assert found.agreement == agreement >= 0.99
+    assert found.float_macro_recall == 1.0, "mid's labels are those of the float model"
+    assert 0 < np.abs(exact - eight).max() < 0.05
+    assert bundle_hash(bundle) == before, "it is the same model still"
+    about = json.loads((bundle / "bundle.json").read_text())
+    assert list(about)[-1] == "int8"
+    del about["int8"]
+    assert (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode() == text
+    assert not list(bundle.glob(".*")), "nothing is left behind"
+    predictor = Predictor.open(bundle, engine="onnx-int8")
+    rows = predictor.probabilities(pixels.transpose(0, 2, 3, 1), "CAM2")
+    np.testing.assert_allclose(rows, eight, atol=1e-6)
+
+
+def test_a_model_whose_labels_change_is_refused_with_the_figures(
+    bundle: Path, lab: Path, tmp_path: Path
+) -> None:
+    doubtful = read_bundle(bundle)
+    pixels = torch.from_numpy(pixels_of(lab, [f"{n}.png" for n in range(200)], "CAM1"))
+    doubtful.network.use_domain("target")
+    with torch.no_grad():
+        features = doubtful.network.features(pixels)
+        # labels that hang on what hardly differs between images, which 8 bits do not keep
+        centred = features - features.mean(dim=0)
+        alive = centred.std(dim=0) > 1e-4
+        _, _, directions = torch.linalg.svd(centred[:, alive], full_matrices=False)
+        doubtful.network.head.weight.zero_()
+        doubtful.network.head.weight[0, alive] = 100 * directions[-1]
+        doubtful.network.head.bias.zero_()
+        doubtful.network.head.bias[0] = -100 * (features[:, alive] @ directions[-1]).median()
+        doubtful.network.head.bias[2] = -1e6
+    folder = tmp_path / "doubtful"
+    write_bundle(Bundle(doubtful.info, doubtful.network), folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    words = r"refused: (\d\d\.\d+)% the same labels .* on 100 images .*macro recall"
+    with pytest.raises(BundleError, match=words) as caught:
+        quantize(folder, [lab / "mid.csv"], [lab / "target.csv"])
+    assert caught.value.exit_code == 4
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    with pytest.raises(BundleError, match=r"no accepted model\.int8\.onnx"):
+        Predictor.open(folder, engine="onnx-int8")
+
+
+def test_out_takes_a_copy(bundle: Path, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    with pytest.raises(UsageError, match="--out DIR takes a copy"):
+        quantize(bundle, bundle_uri="models:/plankton@champion")
+    found = quantize(bundle, out=tmp_path / "sub" / "small", bundle_uri="models:/plankton@champion")
+    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    assert read_bundle_info(tmp_path / "sub" / "small").int8 == found
+    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["small"]
+    with pytest.raises(OutputError, match="exists already"):
+        quantize(bundle, out=tmp_path / "sub" / "small")
+
+
+def test_manifests_that_changed_are_asked_for(bundle: Path, lab: Path, tmp_path: Path) -> None:
+    about = json.loads((bundle / "bundle.json").read_text())
+    about["manifests"][str(lab / "mid.csv")] = "0" * 64
+    about["manifests"][str(tmp_path / "gone.csv")] = "0" * 64
+    (bundle / "bundle.json").write_text(json.dumps(about))
+    with pytest.raises(DataError, match=r"mid.csv: has changed.*gone.csv.*--mid M.csv"):
+        quantize(bundle)
+    swapped = [lab / "target.csv"], [lab / "mid.csv"]
+    assert quantize(bundle, *swapped).images == 100, "the column instrument says which is which"
+
+
+def test_a_replaced_model_is_not_used(bundle: Path) -> None:
+    quantize(bundle)
+    shutil.copy(bundle / "model.onnx", bundle / "model.int8.onnx")
+    with pytest.raises(BundleError, match="not the one that was accepted"):
+        Predictor.open(bundle, engine="onnx-int8")
+
+
+def test_a_network_without_convolutions(bundle: Path, lab: Path) -> None:
+    from onnx import TensorProto, helper, save
+
+    flat = helper.make_graph(
+        [
+            helper.make_node("Cast", ["images"], ["cast"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["cast"], ["mean"], axes=[2, 3], keepdims=0),
+            helper.make_node("Concat", ["mean", "mean", "mean"], ["three"], axis=1),
+            helper.make_node("Softmax", ["three"], ["probabilities"]),
+        ],
+        "flat",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 1, 32, 32])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 3])],
+    )
+    model = helper.make_model(flat, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    save(model, bundle / "model.onnx")
+    with pytest.raises(ModelError, match="too few to gain"):
+        quantize(bundle)
