@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plankton_da.errors import BundleError, ImageError
-from plankton_da.images.guarded import GuardedDecoders
-from plankton_da.networks.bundle import bundle_hash
+from plankton_da.images.guarded import Decoded, GuardedDecoders
+from plankton_da.networks.bundle import bundle_hash, read_bundle_info
+from plankton_da.prediction.engine_choice import EngineChooser
 from plankton_da.prediction.inputs import Inputs, Item
 from plankton_da.prediction.pipeline import Batch, decode_items, predict_items
-from plankton_da.prediction.predictor import CORES_VARIABLE, Predictor
+from plankton_da.prediction.predictor import CORES_VARIABLE, Device
 from plankton_da.prediction.prior import PriorCorrection
 from plankton_da.prediction.provenance import provenance
 
@@ -38,7 +38,7 @@ class Job:
     model: str
     """``bundle_hash``"""
     options: dict[str, Any]
-    """of ``Predictor.open``"""
+    """of ``Predictor.open``, without ``device`` and ``prior``"""
     prior: PriorCorrection | None
     instruments: tuple[str, ...]
     root: Path
@@ -76,11 +76,10 @@ class Answer(NamedTuple):
 class Worker:
     """Decoders and a predictor that stay open; two threads may ask at a time."""
 
-    def __init__(self, job: Job, cores: int, device: str) -> None:
+    def __init__(self, job: Job, cores: int, device: Device) -> None:
         self._job = job
         self._cores = cores
         self._device = device
-        self._turn = threading.Lock()
 
     def open(self) -> dict[str, Any]:
         """Make everything ready; the provenance of the rows to come.
@@ -92,8 +91,17 @@ class Worker:
         """
         job = self._job
         os.environ[CORES_VARIABLE] = str(self._cores)
-        options = {**job.options, "device": self._device}
-        self._predictor = Predictor.open(self._bundle(), **options)
+        folder = self._bundle()
+        options = dict(job.options)
+        engines = EngineChooser(
+            folder,
+            read_bundle_info(folder),
+            options.pop("engine"),
+            self._device,
+            job.instruments,
+            alone=False,
+        )
+        self._predictor = engines.open(**options)
         self._predictor.prior = job.prior
         for name in job.instruments:
             self._predictor.check_instrument(name)
@@ -101,6 +109,7 @@ class Worker:
         self._decoders = GuardedDecoders(preprocess, job.root, self._cores, job.image_timeout)
         self._decoders.__enter__()
         self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="decode")
+        self._models = ThreadPoolExecutor(self._predictor.streams, thread_name_prefix="model")
         return provenance(self._predictor, job.image_timeout)
 
     def classify(self, items: Sequence[Item], sample: bool) -> Answer:
@@ -113,19 +122,30 @@ class Worker:
             )
             for batch in batches
         ]
+        # both pools take turns in the order of asking: the other thread's images are decoded
+        # while these are in the model
+        predicted = [
+            self._models.submit(self._predict, batch, future)
+            for batch, future in zip(batches, decoding, strict=True)
+        ]
         done: list[Batch] = []
         samples: list[tuple[str, NDArray[np.uint8]]] = []
-        with self._turn:  # the other thread's images are being decoded meanwhile
-            for batch, future in zip(batches, decoding, strict=True):
-                decoded = future.result()
-                done.append(predict_items(batch, decoded, self._predictor, None))
-                samples += [
-                    (item.instrument, pixels)
-                    for item, pixels in zip(batch, decoded, strict=True)
-                    if sample and not isinstance(pixels, ImageError)
-                ]
+        for each in predicted:
+            batch, decoded = each.result()
+            done.append(batch)
+            samples += [
+                (item.instrument, pixels)
+                for item, pixels in zip(batch.items, decoded, strict=True)
+                if sample and not isinstance(pixels, ImageError)
+            ]
         probabilities = np.concatenate([batch.probabilities for batch in done])
         return Answer(probabilities, [error for batch in done for error in batch.errors], samples)
+
+    def _predict(
+        self, items: Sequence[Item], decoding: Future[list[Decoded]]
+    ) -> tuple[Batch, list[Decoded]]:
+        decoded = decoding.result()
+        return predict_items(items, decoded, self._predictor), decoded
 
     def close(self) -> None:
         """End the decoders and remove what was unpacked."""
