@@ -100,8 +100,12 @@ class SomeImagesFailed(PlanktonDAError):  # noqa: N818  # an outcome with rows, 
 
 
 def suggest(name: str, known: Sequence[str]) -> str:
-    """``"; did you mean X?"`` for the nearest known name, or an empty string."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    """``"; did you mean X?"`` for the nearest known name, whatever the case; or an empty string."""
+    folded: dict[str, str] = {}
+    for each in known:
+        folded.setdefault(each.casefold(), each)
+    found = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
+    near = [folded[each] for each in found]
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from plankton_da.config import Config, InstrumentPreprocessConfig
-from plankton_da.errors import ConfigError
+from plankton_da.errors import ConfigError, suggest
 from plankton_da.images.polarity import find_look
 from plankton_da.images.preprocess import InstrumentLook
 from plankton_da.manifests.columns import OPTIONAL, REQUIRED, column_of
@@ -62,7 +62,7 @@ def find_looks(config: Config, table: pd.DataFrame) -> dict[str, InstrumentLook]
     if unknown := sorted(set(configured) - set(instruments)):
         raise ConfigError(
             f"data.preprocess.instruments: {', '.join(unknown)} is in no manifest; the manifests "
-            f"have {', '.join(instruments)}"
+            f"have {', '.join(instruments)}{suggest(unknown[0], instruments)}"
         )
     looks = {}
     for instrument in instruments:

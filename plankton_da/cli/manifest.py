@@ -145,17 +145,21 @@ def check_ecotaxa(
 def split(
     manifest: Annotated[Path, typer.Argument(metavar="M.csv", help="A manifest.")],
     out: Annotated[Path, typer.Option(help="The manifest to write (.csv or .parquet).")],
-    ratios: Annotated[str, typer.Option(help="Shares of train,val,test.")] = "70,15,15",
+    ratios: Annotated[str, typer.Option(help="Percent of train,val,test.")] = "70,15,15",
     seed: Annotated[int, typer.Option(min=0, help="The same seed, the same division.")] = 0,
     group: Annotated[
         str | None,
         typer.Option(help="Column whose equal values stay together; group if not said."),
     ] = None,
     overwrite: Overwrite = False,
+    overwrite_split: Annotated[
+        bool, typer.Option("--overwrite-split", help="Divide anew, where rows have a split.")
+    ] = False,
 ) -> None:
     """Divide the rows into train, val and test: stratified by label, never across a group."""
     from plankton_da.manifests.dividing import divide, parse_ratios
     from plankton_da.manifests.summary import build_summary
 
-    table = divide(manifest, parse_ratios(ratios), seed, out, group, overwrite)
+    shares = parse_ratios(ratios)
+    table = divide(manifest, shares, seed, out, group, overwrite, overwrite_split)
     typer.echo(build_summary(table, out))

@@ -81,6 +81,11 @@ def train(
     settings = [*(overrides or ()), *([f"tracking.uri={tracking_uri}"] if tracking_uri else ())]
     loaded = load_config(config, settings)
 
+    if not resume:  # a finished run needs them no more
+        from plankton_da.manifests.glance import glance
+
+        glance(loaded.data)  # before what takes seconds to load
+
     from plankton_da.adaptation.ranks import is_first_process
     from plankton_da.adaptation.training import train as run_training
 

@@ -42,6 +42,8 @@ class LabelledRows:
     """the split they are of, or ``all``"""
     unlabelled: int
     """rows of that split without label"""
+    dropped: dict[str, int]
+    """label -> rows of that split that the taxonomy leaves out"""
 
 
 def evaluate(
@@ -68,8 +70,8 @@ def evaluate(
     The document of ``evaluate --json``: ``split``, ``instruments`` (name -> scores as
     ``metrics.score`` gives them, and ``failed``), ``overall`` (the same over all rows),
     ``failures`` (object_id, image, instrument, error of each image that could not be read) and
-    ``unlabelled`` (rows passed over); and ``prior`` and ``views`` where the predictor has them.
-    Images that failed count in no score.
+    ``unlabelled`` (rows passed over); ``dropped`` (label -> rows that the taxonomy leaves out); and
+    ``prior`` and ``views`` where the predictor has them. Images that failed count in no score.
 
     Raises
     ------
@@ -125,6 +127,7 @@ def evaluate(
         "overall": scores(None),
         "failures": failed[["object_id", "image", "instrument", "error"]].to_dict("records"),
         "unlabelled": chosen.unlabelled,
+        "dropped": chosen.dropped,
         **corrected,
     }
 
@@ -167,6 +170,7 @@ def labelled_rows(
             f"nothing to compare with. Fill the column label, or name another split (--split NAME)"
         )
     unlabelled = len(table) - len(labelled)
+    dropped: dict[str, int] = {}
     if taxonomy is not None:
         labels = labelled["label"]
         labelled = apply_taxonomy(labelled, read_taxonomy(taxonomy))
@@ -175,7 +179,9 @@ def labelled_rows(
                 f"{taxonomy} drops every label of {where}, split {split!r}: {_tally(labels)}. Give "
                 f"one of them a class"
             )
-    return LabelledRows(labelled.reset_index(drop=True), split, unlabelled)
+        left_out = labels.drop(labelled.index).value_counts().sort_index()
+        dropped = {str(label): int(count) for label, count in left_out.items()}
+    return LabelledRows(labelled.reset_index(drop=True), split, unlabelled, dropped)
 
 
 def classify_rows(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
-from plankton_da.errors import DataError, ImageError
+from plankton_da.errors import DataError, ImageError, suggest
 from plankton_da.images.eight_bit import eight_bit, upright
 
 # The cores are shared out by images: threads inside one small image only get in each other's way
@@ -131,7 +131,8 @@ class Preprocess(BaseModel):
         except KeyError:
             known = ", ".join(sorted(self.instruments)) or "none"
             raise DataError(
-                f"unknown instrument {instrument!r}: this preprocessing knows {known}. "
+                f"unknown instrument {instrument!r}: this preprocessing knows {known}"
+                f"{suggest(instrument, sorted(self.instruments)) or '.'} "
                 "Name the one that took the images (--instrument NAME, or the manifest's column "
                 "instrument)"
             ) from None

@@ -35,7 +35,7 @@ def words_only_in_val(label: str, rows: int) -> str:
     """The message of such a label."""
     return (
         f"label {label!r} has {rows} row(s) in val and none in train, so that it cannot be learnt; "
-        "move some to train (plankton-da manifest split) or drop it by a taxonomy"
+        "move some to train (plankton-da manifest split --overwrite-split) or drop it by a taxonomy"
     )
 
 

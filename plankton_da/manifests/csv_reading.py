@@ -37,20 +37,12 @@ def read_csv(
     path: Path, wanted: Collection[str] | None, fingerprint: Fingerprint | None
 ) -> RawTable:
     """As ``reading.read_table``; an OSError is the caller's."""
-    line_count, quotes = survey(path)
-    raw = RawTable(pd.DataFrame(), RowLines(None, 2))
-    try:
-        header = next(records(path), (1, 1, []))[2]
-    except UnicodeDecodeError:
-        raw.problems.extend(undecodable(path))
-        return raw
-    raw.names = header
-    raw.problems.add(_wrong_separator(path, header))
-    raw.problems.add(doubled_columns(path, header, 1))
+    raw = read_csv_names(path)
+    header = raw.names
     if raw.problems:
+        raw.names = []
         return raw
-    if not header:
-        return failed(path, "empty", "is empty: no header and no rows")
+    line_count, quotes = survey(path)
     if quotes % 2:  # Arrow takes all that follows an unclosed quote as one value, silently
         raw.problems.add(unclosed_quote(path))
     if line_count == 1:
@@ -65,6 +57,7 @@ def read_csv(
         raw.problems.extend(undecodable(path))
         if not raw.problems:
             raw.problems.extend(failed(path, "unreadable", f"is not CSV: {error}").problems)
+        raw.names = []
         return raw
     if bad_rows:
         raw.problems.extend(wrong_widths(path, header))
@@ -73,6 +66,21 @@ def read_csv(
     fill(raw, path, _let_go(columns), rows, wanted, fingerprint)
     if line_count != rows + 1:  # blank lines, line breaks in values, rows left out
         raw.lines = RowLines(lambda: record_lines(path, len(header)), 2)
+    return raw
+
+
+def read_csv_names(path: Path) -> RawTable:
+    """The header alone; an OSError is the caller's."""
+    raw = RawTable(pd.DataFrame(), RowLines(None, 2))
+    try:
+        raw.names = next(records(path), (1, 1, []))[2]
+    except UnicodeDecodeError:
+        raw.problems.extend(undecodable(path))
+        return raw
+    raw.problems.add(_wrong_separator(path, raw.names))
+    raw.problems.add(doubled_columns(path, raw.names, 1))
+    if not raw.names and not raw.problems:
+        return failed(path, "empty", "is empty: no header and no rows")
     return raw
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
 
 from plankton_da.errors import DataError, UsageError
+from plankton_da.manifests.columns import column_of
 from plankton_da.manifests.reading import read_table
 from plankton_da.manifests.rules import value_problems
 from plankton_da.manifests.splits import split_manifest
@@ -20,8 +22,9 @@ def divide(
     out: Path,
     group: str | None = None,
     overwrite: bool = False,
+    overwrite_split: bool = False,
 ) -> pd.DataFrame:
-    """Write a copy of a manifest with new splits, whatever splits it had; returns its table.
+    """Write a copy of a manifest with new splits; returns its table.
 
     Refs are made relative to the new manifest's folder. ``group`` is the column to keep together;
     None: ``group`` where there is one.
@@ -31,7 +34,7 @@ def divide(
     ManifestError
         The manifest has problems (its old splits apart).
     UsageError
-        Impossible ratios.
+        Impossible ratios; or rows have a split already, and ``overwrite_split`` is False.
     DataError
         No column ``group``.
     OutputError
@@ -39,6 +42,8 @@ def divide(
     """
     refuse_existing(out, overwrite)
     raw = read_table(path)
+    if not overwrite_split:
+        _refuse_splits(path, raw.table)
     raw.table = raw.table.drop(columns="split", errors="ignore")
     raw.problems.extend(value_problems(path, raw))
     raw.problems.raise_if_any()
@@ -52,8 +57,19 @@ def divide(
     return table
 
 
+def _refuse_splits(path: Path, table: pd.DataFrame) -> None:
+    counts = column_of(table, "split").value_counts(sort=False)
+    found = [f"{name} {count}" for name, count in counts.items() if name]
+    if found:
+        raise UsageError(
+            f"{path}: its rows have splits already ({', '.join(found)}); a new division may move "
+            "rows that a model was trained on into test. To divide all rows again, add "
+            "--overwrite-split"
+        )
+
+
 def parse_ratios(text: str) -> tuple[float, float, float]:
-    """Three numbers out of ``"70,15,15"``.
+    """Three numbers that add up to 100 (or 1) out of ``"70,15,15"``.
 
     Raises
     ------
@@ -66,4 +82,15 @@ def parse_ratios(text: str) -> tuple[float, float, float]:
         raise UsageError(
             f"--ratios {text}: expected three numbers for train,val,test, such as 70,15,15"
         ) from None
+    whole = train + val + test
+    if min(train, val, test) >= 0 and whole > 0 and not _is_whole(whole):
+        percent = (100 * share / whole for share in (train, val, test))
+        raise UsageError(
+            f"--ratios {text}: they add up to {whole:g}; give shares of train,val,test in percent, "
+            f"which add up to 100 (in the same proportion: {','.join(f'{x:.4g}' for x in percent)})"
+        )
     return train, val, test
+
+
+def _is_whole(total: float) -> bool:
+    return any(math.isclose(total, whole, rel_tol=1e-3) for whole in (100.0, 1.0))

@@ -59,7 +59,7 @@ def _mid_problems(file: str, table: pd.DataFrame) -> Problems:
     elif not table["split"].isin(("val", "")).any():
         words = (
             "no row to choose the model by: none is in val; leave the split of some empty (15% of "
-            "those become val) or divide again: plankton-da manifest split"
+            "those become val) or divide again: plankton-da manifest split --overwrite-split"
         )
         problems.add([_whole(file, "split", "empty_val", words)])
     labels = distinct_labels(table)

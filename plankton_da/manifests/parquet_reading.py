@@ -20,6 +20,8 @@ from plankton_da.manifests.raw_table import (
     found_among,
 )
 
+_DAMAGED = "is not a whole Parquet file: {}; write it again"
+
 
 def read_parquet(
     path: Path, wanted: Collection[str] | None, fingerprint: Fingerprint | None
@@ -29,16 +31,28 @@ def read_parquet(
     try:
         with path.open("rb") as stream:
             file = pa.parquet.ParquetFile(stream)
-            raw.names = list(file.schema_arrow.names)
-            raw.problems.add(doubled_columns(path, raw.names, None))
+            names = list(file.schema_arrow.names)
+            raw.problems.add(doubled_columns(path, names, None))
             if raw.problems:
                 return raw
+            raw.names = names
             read = raw.names if fingerprint is not None else found_among(raw.names, wanted)
             columns = _one_by_one(file, read)
             return fill(raw, path, columns, file.metadata.num_rows, wanted, fingerprint)
     except pa.ArrowException as error:
-        words = f"is not a whole Parquet file: {error}; write it again"
-        return failed(path, "unreadable", words)
+        return failed(path, "unreadable", _DAMAGED.format(error))
+
+
+def read_parquet_names(path: Path) -> RawTable:
+    """The columns' names alone; an OSError is the caller's."""
+    raw = RawTable(pd.DataFrame(), RowLines(None, 1))
+    try:
+        with path.open("rb") as stream:
+            raw.names = list(pa.parquet.read_schema(stream).names)
+    except pa.ArrowException as error:
+        return failed(path, "unreadable", _DAMAGED.format(error))
+    raw.problems.add(doubled_columns(path, raw.names, None))
+    return raw
 
 
 def _one_by_one(

@@ -45,7 +45,7 @@ class RawTable:
     lines: RowLines
     problems: Problems = field(default_factory=Problems)
     names: list[str] = field(default_factory=list)
-    """of all columns of the file, those included that are not in ``table``"""
+    """of all columns of the file, those included that are not in ``table``; none without a table"""
     fingerprint: str = ""
     """of all columns, if it was asked for"""
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
-from plankton_da.manifests.csv_reading import read_csv
+from plankton_da.manifests.csv_reading import read_csv, read_csv_names
 from plankton_da.manifests.fingerprint import Fingerprint
-from plankton_da.manifests.parquet_reading import read_parquet
+from plankton_da.manifests.parquet_reading import read_parquet, read_parquet_names
 from plankton_da.manifests.problems import Problems
 from plankton_da.manifests.raw_table import RawTable, RowLines, failed, frame_of, texts_of
 
-__all__ = ["SUFFIXES", "RawTable", "RowLines", "as_text", "read_table"]
+__all__ = ["SUFFIXES", "RawTable", "RowLines", "as_text", "read_names", "read_table"]
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -32,13 +32,28 @@ def read_table(
         also compute the ``fingerprint``; columns that are not kept are then read for it, and let go
         of one by one
     """
+    hasher = Fingerprint() if fingerprint else None
+    return _read(
+        path,
+        lambda: read_csv(path, columns, hasher),
+        lambda: read_parquet(path, columns, hasher),
+    )
+
+
+def read_names(path: Path) -> RawTable:
+    """The columns' names and no rows, at once however long the file is."""
+    return _read(path, lambda: read_csv_names(path), lambda: read_parquet_names(path))
+
+
+def _read(
+    path: Path, of_csv: Callable[[], RawTable], of_parquet: Callable[[], RawTable]
+) -> RawTable:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         words = f"a table is {' or '.join(SUFFIXES)}; found the suffix {suffix!r}"
         return failed(path, "unknown_format", words)
-    read = read_csv if suffix == ".csv" else read_parquet
     try:
-        return read(path, columns, Fingerprint() if fingerprint else None)
+        return of_csv() if suffix == ".csv" else of_parquet()
     except FileNotFoundError:
         words = f"no such file; correct the path (a relative one counts from {Path.cwd()})"
         return failed(path, "unreadable", words)

@@ -26,7 +26,7 @@ def value_problems(path: Path, raw: RawTable) -> Problems:
     problems = Problems()
     if not raw.names:
         return problems
-    problems.add(_missing_columns(path, raw.names))
+    problems.add(missing_columns(path, raw.names))
     if not len(table) and not raw.problems:
         words = "has a header but no rows; a manifest has one row per image"
         problems.add([Problem(str(path), None, None, "empty", words)])
@@ -72,7 +72,8 @@ def problems_at(
     return problems
 
 
-def _missing_columns(path: Path, found: list[str]) -> list[Problem]:
+def missing_columns(path: Path, found: list[str]) -> list[Problem]:
+    """Columns that a manifest must have and this one has not."""
     missing = [name for name in REQUIRED if name not in found]
     if missing and len(found) == 1 and (";" in found[0] or "\t" in found[0]):
         separator = "semicolons" if ";" in found[0] else "tabs"
@@ -131,7 +132,9 @@ def _crossings(path: Path, raw: RawTable, name: str) -> Problems:
     crossing = np.flatnonzero(splits.codes != splits.codes[first])
     _, distinct = np.unique(values.codes[crossing], return_index=True)
     way_out = {
-        "group": "a group is never split; divide again: plankton-da manifest split",
+        "group": (
+            "a group is never split; divide again: plankton-da manifest split --overwrite-split"
+        ),
         "image": "the same image must not be learnt from and tested on; keep one of the rows",
     }[name]
     at = {int(numbers[row]): int(row) for row in crossing[distinct][:KEPT_PER_CODE]}

@@ -13,6 +13,10 @@ from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.problems import SHOWN_PER_CODE, printable
 from plankton_da.manifests.taxonomy_use import use_lines
 
+_NO_TABLE = {"unreadable", "unknown_format", "not_utf8", "wrong_separator", "doubled_column"}
+_NO_MANIFEST = {"missing_column", "unclosed_quote"}
+"""codes of files of which counts say nothing"""
+
 
 def counts_table(counts: pd.DataFrame) -> str:
     """A line per instrument and label, a column per split; ``counts`` as ``count_rows`` gives."""
@@ -48,8 +52,14 @@ def check_summary(reports: CheckReports) -> str:
     for report in reports.reports:
         count = sum(report.totals.values())
         verdict = "no problems" if report.ok else f"{count} problem(s)"
-        head = f"{printable(str(report.path))}: {report.rows} rows, {verdict}"
-        parts.append(f"{head}\n{counts_table(report.counts)}" if report.rows else head)
+        name = printable(str(report.path))
+        if report.totals.keys() & _NO_TABLE:
+            parts.append(f"{name}: is no table that can be read, {verdict}")
+        elif report.totals.keys() & _NO_MANIFEST or not report.rows:
+            parts.append(f"{name}: {report.rows} rows, {verdict}")
+        else:
+            counts = counts_table(report.counts)
+            parts.append(f"{name}: {report.rows} rows, {verdict}\n{counts}")
         parts.extend(map(printable, report.remarks))
     parts.extend(map(printable, reports.remarks))
     if reports.taxonomy is not None:

@@ -36,7 +36,7 @@ def read_taxonomy(path: Path | str) -> dict[str, str]:
     raw = read_table(path)
     found = list(raw.table.columns)
     if found:
-        raw.problems.add(_missing_columns(path, found))
+        raw.problems.add(missing_columns(path, found))
         if raw.table.empty and not raw.problems:
             words = "has a header but no rows; a taxonomy has one row per label"
             raw.problems.add([Problem(str(path), None, None, "empty", words)])
@@ -46,7 +46,8 @@ def read_taxonomy(path: Path | str) -> dict[str, str]:
     return dict(zip(raw.table["label"].tolist(), raw.table["class"].tolist(), strict=True))
 
 
-def _missing_columns(path: Path, found: list[str]) -> list[Problem]:
+def missing_columns(path: Path, found: list[str]) -> list[Problem]:
+    """Columns that a label map must have and this one has not."""
     words = f"this column is required and not there; found: {', '.join(found)}"
     return [
         Problem(str(path), 1, name, "missing_column", words)

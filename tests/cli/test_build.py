@@ -51,6 +51,29 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_written(run: Run, tmp_path
     assert f"{PID}.adc:3" in err
 
 
+@pytest.mark.parametrize("format_name", ["folders", "planktonset"])
+def test_a_broken_link_is_a_failure(run: Run, tmp_path: Path, format_name: str) -> None:
+    folder = tmp_path / "in" / "train" / "copepod"
+    folder.mkdir(parents=True)
+    (folder / "1.png").touch()
+    (folder / "2.png").symlink_to("nowhere.png")
+    words = ("manifest", "build", format_name, "in", "--instrument", "I", "--out", "m.csv")
+    code, out, err = run(*words)
+    assert code == 5
+    assert "m.csv: 1 rows written" in out
+    assert "2.png: a broken link" in err
+    assert run(*words, "--overwrite", "--allow-failures")[0] == 0
+
+
+@pytest.mark.parametrize("format_name", INGESTS)
+def test_an_input_that_is_not_there_is_exit_code_3(run: Run, format_name: str) -> None:
+    instrument = "IFCB" if format_name == "daplankton" else "I"
+    words = ("manifest", "build", format_name, "absent.zip", "--instrument", instrument)
+    code, _, err = run(*words, "--out", "m.csv")
+    assert code == 3
+    assert "absent.zip: no such file or folder" in err
+
+
 def test_the_way_from_bins_to_a_checked_manifest(run: Run, tmp_path: Path) -> None:
     write_bin(tmp_path / "in", PID, draw_pictures(4, seed=1))
     for number, label in enumerate(("copepod", "diatom", "copepod"), 1):

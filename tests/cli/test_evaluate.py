@@ -72,6 +72,9 @@ def test_split_and_taxonomy(bundle: Path, manifest: Path, tmp_path: Path) -> Non
     scores = json.loads(result.stdout)["overall"]
     assert scores["per_class"]["NA"]["n"] == scores["n"] == 4
     assert scores["per_class"]["copepod"]["n"] == 0
+    assert json.loads(result.stdout)["dropped"] == {"medusa": 2}
+    printed = _run(bundle, manifest, "--split", "train", "--taxonomy", taxonomy).stdout
+    assert "2 rows left out by the taxonomy: medusa 2" in printed
 
 
 def test_failed_images_are_exit_code_5_and_the_scores_are_printed(

@@ -112,7 +112,7 @@ def test_splits_replace_what_crosses_groups(run: Run, archive: Path, tmp_path: P
         table += f"{i},archive/copepod/{i}.png,I,{'ab'[i % 2]},{names[i % 3]},g{i // 4}\n"
     (tmp_path / "m.csv").write_text(table)
     assert run("check", "m.csv")[0] == 3
-    assert run("split", "m.csv", "--out", "m2.csv")[0] == 0
+    assert run("split", "m.csv", "--out", "m2.csv", "--overwrite-split")[0] == 0
     assert run("check", "m2.csv")[0] == 0
     assert run("split", "m.csv", "--out", "m3.csv", "--seed", "0")[0] == 0
     assert (tmp_path / "m2.csv").read_bytes() == (tmp_path / "m3.csv").read_bytes()
@@ -131,12 +131,68 @@ def test_usage_errors_end_with_code_2(run: Run, archive: Path, tmp_path: Path) -
     assert (tmp_path / "m.csv").read_bytes() == before
     assert run(*build, "--overwrite")[0] == 0
     assert run("build", "ifbc", "archive", "--instrument", "I", "--out", "x.csv")[0] == 2
-    assert run("build", "folders", "absent", "--instrument", "I", "--out", "x.csv")[0] == 2
-    for ratios in ("70,30", "a,b,c", "0,0,0", "70,15,-15"):
+    assert run("build", "folders", "absent", "--instrument", "I", "--out", "x.csv")[0] == 3
+    for ratios in ("70,30", "a,b,c", "0,0,0", "70,15,-15", "7,1.5,1.5"):
         code, _, err = run("split", "m.csv", "--ratios", ratios, "--out", "x.csv")
         assert code == 2
         assert "70,15,15" in err
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_splits_are_not_replaced_unasked(run: Run, archive: Path, tmp_path: Path) -> None:
+    assert run("build", "folders", "archive", "--instrument", "I", "--out", "m.csv")[0] == 0
+    assert run("split", "m.csv", "--out", "divided.csv")[0] == 0
+    code, _, err = run("split", "divided.csv", "--ratios", "50,25,25", "--out", "again.csv")
+    assert code == 2
+    assert "divided.csv: its rows have splits already (" in err
+    assert "train 21" in err
+    assert "--overwrite-split" in err
+    assert not (tmp_path / "again.csv").exists()
+    again = ("split", "divided.csv", "--ratios", "0.5,0.25,0.25", "--out", "again.csv")
+    assert run(*again, "--overwrite-split")[0] == 0
+    assert (read_manifest(tmp_path / "again.csv").table["split"] == "train").sum() == 15
+
+
+def test_ratios_that_are_no_hundred_are_refused(run: Run, archive: Path, tmp_path: Path) -> None:
+    assert run("build", "folders", "archive", "--instrument", "I", "--out", "m.csv")[0] == 0
+    code, _, err = run("split", "m.csv", "--ratios", "70,15,10", "--out", "x.csv")
+    assert code == 2
+    assert "--ratios 70,15,10: they add up to 95" in err
+    assert "73.68,15.79,10.53" in err
+    assert run("split", "m.csv", "--ratios", "73.68,15.79,10.53", "--out", "x.csv")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("absent.csv", None),
+        ("m.txt", b"x"),
+        ("m.parquet", b"no parquet"),
+        ("m.csv", b"\xff\xfeo\0"),
+        ("m.csv", b"object_id;image\n1;a.png\n"),
+        ("m.csv", b"name,file\n1,a.png\n"),
+    ],
+    ids=["absent", "suffix", "no_parquet", "utf16", "semicolons", "other_columns"],
+)
+def test_no_counts_of_what_is_no_manifest(
+    run: Run, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    code, out, err = run("check", name)
+    assert code == 3
+    assert len(out.splitlines()) == 1
+    assert "problem(s)" in out
+    assert err
+
+
+def test_images_are_not_looked_for_where_that_is_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("object_id,image,instrument\n1,absent.png,I\n")
+    assert run("check", "m.csv")[0] == 3
+    assert run("check", "m.csv", "--no-images")[0] == 0
+    code, _, err = run("check", "m.csv", "--no-images", "--open-images")
+    assert code == 2
+    assert "exclude each other" in err
 
 
 def test_check_loads_no_torch(archive: Path, tmp_path: Path) -> None:

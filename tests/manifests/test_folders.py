@@ -60,10 +60,10 @@ def test_what_is_left_out_is_named_with_the_reason(tmp_path: Path, draw: Draw) -
         "a/notes.txt": ["not", "an", "image"],
         "a/README": ["a", "name", "without"],
         "a/more.zip": ["an", "archive;", "name"],
-        "a/gone.png": ["a", "broken", "link"],
         "a/pipe.png": ["not", "a", "regular"],
         "flat.png": ["lies", "in", "no"],
     }
+    assert result.failed == [(str(tmp_path / "in" / "a" / "gone.png"), "a broken link")]
 
 
 def packed(path: Path, folder: Path, inside: str = "") -> Path:
@@ -240,4 +240,4 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, draw: Draw) -> N
         result = built(tmp_path / "in", out=tmp_path / "m.csv")
     finally:
         (tmp_path / "in" / "secret").chmod(0o755)
-    assert [why for _, why in result.skipped] == ["folder cannot be read: Permission denied"]
+    assert [why for _, why in result.failed] == ["folder cannot be read: Permission denied"]

@@ -20,6 +20,10 @@ def format_scores(document: Mapping[str, Any]) -> str:
         parts.append(f"corrected by class shares ({prior['source']}): {shares}")
     if document["unlabelled"]:
         parts.append(f"{document['unlabelled']} rows without label were passed over")
+    if dropped := document.get("dropped"):
+        listed = ", ".join(f"{label} {count}" for label, count in list(dropped.items())[:20])
+        more = f", and {len(dropped) - 20} more labels" if len(dropped) > 20 else ""
+        parts.append(f"{sum(dropped.values())} rows left out by the taxonomy: {listed}{more}")
     return "\n\n".join(parts)
 
 

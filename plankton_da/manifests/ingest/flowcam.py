@@ -74,6 +74,7 @@ def build(
         for folder, prefix, names, chosen in _folders(place, walk):
             reading.folder(folder, prefix, names, chosen)
     reading.skipped[:0] = walk.skipped
+    reading.failed[:0] = walk.failed
     if not len(reading.rows):
         raise ManifestError(_nothing(inputs, reading))
     table = reading.rows.table(instrument)

@@ -70,9 +70,9 @@ def build(
             found = _in_archive(place, pictures, labelled, remarks)
         for row in found:
             rows.add(row)
-    skipped = walk.skipped + pictures.skipped
+    skipped, failed = walk.skipped + pictures.skipped, walk.failed + pictures.failed
     if not len(rows):
-        raise ManifestError(_nothing(inputs, [*pictures.failed, *skipped], labelled))
+        raise ManifestError(_nothing(inputs, [*failed, *skipped], labelled))
     table = rows.table(instrument, ("label",))
     if any((place.path / COPIES_FILE).is_file() for place in places):
         table = pd.concat(
@@ -80,7 +80,7 @@ def build(
         )
         table = table.fillna("").reset_index(drop=True)
     hidden = walk.hidden + pictures.hidden
-    return IngestResult(table, skipped, hidden, failed=pictures.failed, remarks=remarks)
+    return IngestResult(table, skipped, hidden, failed, remarks)
 
 
 def _by_input(table: pd.DataFrame, places: Sequence[Input]) -> Iterator[tuple[Path, pd.DataFrame]]:

@@ -77,7 +77,7 @@ def build(
     table = bins.table(instrument)
     if table.num_rows == 0:
         raise ManifestError(_nothing(inputs, walk, bins))
-    failed, remarks = bins.failed, []
+    failed, remarks = [*walk.failed, *bins.failed], []
     if options.labels is not None:
         labels = read_labels(options.labels, options.all_labels)
         table = table.add_column(3, "label", labels.of(table["object_id"]))
@@ -217,7 +217,7 @@ def _no_file_of_a_bin(entry: os.DirEntry[str]) -> str | None:
 
 
 def _nothing(inputs: Sequence[Path], walk: Walk, bins: _Bins) -> str:
-    left_out = [*bins.failed, *walk.skipped]
+    left_out = [*walk.failed, *bins.failed, *walk.skipped]
     lines = [f"{path}: {why}" for path, why in left_out[:SHOWN_PER_CODE]]
     if len(left_out) > len(lines):
         lines.append(f"... and {len(left_out) - len(lines)} more")

@@ -84,6 +84,7 @@ def read_labels(path: Path, all_labels: bool) -> RoiLabels:
         for below, names in walk.files(path):
             reading.folder(path, below, names)
         reading.skipped += [(place, why) for place, why in walk.skipped if why != _OF_NO_USE]
+        reading.failed += walk.failed
     elif not path.exists():
         raise UsageError(f"--labels {path}: no such file or folder")
     elif path.suffix.lower() in (_TABLE, _MANUAL):
@@ -103,7 +104,7 @@ def read_labels(path: Path, all_labels: bool) -> RoiLabels:
 class _Reading:
     def __init__(self, all_labels: bool) -> None:
         self.skipped: list[tuple[str, str]] = []
-        self._failed: list[tuple[str, str]] = []
+        self.failed: list[tuple[str, str]] = []
         self._remarks: list[str] = []
         self._all_labels = all_labels
         self._parts: list[pd.DataFrame] = []
@@ -131,7 +132,7 @@ class _Reading:
             else:
                 self._table(path)
         except ManifestError as error:
-            self._failed.append((str(path), str(error).removeprefix(f"{path}: ")))
+            self.failed.append((str(path), str(error).removeprefix(f"{path}: ")))
 
     def _manual(self, path: Path) -> None:
         found = read_manual(path, self._all_labels)
@@ -148,14 +149,14 @@ class _Reading:
         if not {"file_name", "class_name"} <= columns.keys():
             self.skipped.append((str(path), "a table without the columns file_name and class_name"))
             return
-        self._failed += loose.failed
+        self.failed += loose.failed
         self._remarks += loose.remarks
         names = loose.table[columns["file_name"]].str.replace(r"\.[A-Za-z]{3,4}$", "", regex=True)
         odd = np.flatnonzero(~names.str.fullmatch(_ROI.pattern).to_numpy(bool))
         if len(odd):
             more = f" (and {len(odd) - 1:,} rows like it)" if len(odd) > 1 else ""
             place = f"{path}:{loose.lines()[odd[0]]}"
-            self._failed.append((place, f"file_name is no image of a bin{more}"))
+            self.failed.append((place, f"file_name is no image of a bin{more}"))
         labels = loose.table[columns["class_name"]]
         if "class_name_auto" in columns and self._all_labels:
             labels = labels.where(
@@ -193,8 +194,8 @@ class _Reading:
                 f"{label!r} in {source}"
                 for label, source in zip(rows["label"], rows["source"], strict=True)
             )
-            self._failed.append((str(name), f"called {said}: left without a label"))
-        return RoiLabels(table[~conflict], self.skipped, self._failed, self._remarks)
+            self.failed.append((str(name), f"called {said}: left without a label"))
+        return RoiLabels(table[~conflict], self.skipped, self.failed, self._remarks)
 
 
 def _no_labels(entry: os.DirEntry[str]) -> str | None:

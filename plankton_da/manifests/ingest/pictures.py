@@ -59,6 +59,7 @@ class Pictures:
                 else:
                     yield Picture(parts, child)
         self.skipped += walk.skipped
+        self.failed += walk.failed
         self.hidden += walk.hidden
 
     def result(self, rows: Rows, expected: str, instrument: str = "") -> IngestResult:

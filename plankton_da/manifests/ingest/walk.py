@@ -9,11 +9,14 @@ from pathlib import Path
 from plankton_da.images.refs import IMAGE_SUFFIXES
 
 _NOBODYS = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "@eadir"})
+_BROKEN = "a broken link"
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"})
 
 
 class Walk:
-    """Finds files; ``skipped`` are (path, why), ``hidden`` a count.
+    """Finds files; ``skipped`` and ``failed`` are (path, why), ``hidden`` a count.
+
+    ``failed`` are folders that cannot be read and links that lead nowhere: there should be more.
 
     ``refuse`` says of an entry of a folder why it is not taken, or None; without it image files are
     taken.
@@ -22,6 +25,7 @@ class Walk:
     def __init__(self, refuse: Callable[[os.DirEntry[str]], str | None] | None = None) -> None:
         self._refuse = refuse or no_image
         self.skipped: list[tuple[str, str]] = []
+        self.failed: list[tuple[str, str]] = []
         self.hidden = 0
         self._entered: dict[tuple[int, int], str] = {}
 
@@ -43,7 +47,7 @@ class Walk:
                 with os.scandir(path) as entries:
                     ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
             except OSError as error:
-                self.skipped.append((path, f"folder cannot be read: {error.strerror}"))
+                self.failed.append((path, f"folder cannot be read: {error.strerror}"))
                 continue
             names, folders = [], []
             for entry in ordered:
@@ -55,7 +59,8 @@ class Walk:
                 elif entry.is_symlink() and os.path.isdir(entry.path):
                     linked.append(inside)
                 elif why := self._refuse(entry):
-                    self.skipped.append((entry.path, why))
+                    left_out = self.failed if why == _BROKEN else self.skipped
+                    left_out.append((entry.path, why))
                 else:
                     names.append(entry.name)
             waiting.extend(reversed(folders))
@@ -66,7 +71,7 @@ class Walk:
         try:
             found = os.stat(path)
         except OSError as error:
-            self.skipped.append((path, f"folder cannot be read: {error.strerror}"))
+            self.failed.append((path, f"folder cannot be read: {error.strerror}"))
             return False
         key = (found.st_dev, found.st_ino)
         if key in self._entered:
@@ -80,7 +85,7 @@ def no_regular_file(entry: os.DirEntry[str]) -> str | None:
     """Why an entry is no file that can be read; None where it is one."""
     if entry.is_symlink():  # of a link to itself, entry.is_file() raises
         if not os.path.exists(entry.path):
-            return "a broken link"
+            return _BROKEN
         if not os.path.isfile(entry.path):
             return "not a regular file"
     elif not entry.is_file():
