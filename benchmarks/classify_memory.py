@@ -32,7 +32,7 @@ DIFFERENT = 500
 class FreePredictor:
     """Has what ``classify`` asks of a predictor; the first class always wins."""
 
-    engine, device, batch_size, classes = "free", "cpu", 32, CLASSES
+    engine, device, batch_size, streams, classes = "free", "cpu", 32, 1, CLASSES
 
     def __init__(self, bundle: Path) -> None:
         from plankton_da.networks.bundle import read_bundle_info

@@ -210,6 +210,9 @@ class TrainingConfig(Section):
     select_by: Literal["default", "mid_val", "infomax", "audit", "last", "oracle"] = "default"
     """default (audit labels if given; else mid val, and for methods that adapt InfoMax among the
     checkpoints within 0.05 of the best mid val) | mid_val | infomax | audit | last | oracle"""
+    quantize: bool = False
+    """at the end also make the 8-bit model for classify --engine onnx-int8 (see plankton-da
+    quantize); where it is refused, the log says so and the bundle goes without"""
     allow_oracle_selection: bool = False
     """permit select_by: oracle, which reads target labels; such a model's target scores are no
     estimate of anything"""

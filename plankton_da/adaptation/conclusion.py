@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -18,7 +19,9 @@ from plankton_da.adaptation.scoring import Scores, predict_all, score_all, targe
 from plankton_da.adaptation.selection import choose
 from plankton_da.adaptation.yardstick import compare_with_yardstick, yardstick_metrics
 from plankton_da.config import Config
-from plankton_da.networks.bundle import Bundle, write_bundle
+from plankton_da.errors import DataError, ModelError
+from plankton_da.evaluation.quantization import quantize, words_of
+from plankton_da.networks.bundle import Bundle, read_bundle_info, write_bundle
 from plankton_da.prediction.predictor import Predictor
 from plankton_da.tracking.runs import Run
 
@@ -50,6 +53,8 @@ def conclude(
     info = bundle_info(config, method, data, run, scores)
     if not folder.bundle.exists():  # a killed run may have come so far
         write_bundle(Bundle(info, method.deployed), folder.bundle)
+    if config.training.quantize:
+        _quantize(folder.bundle)
     keep_target_predictions(folder.path, predictions["target"], data.classes)
     folder.write("history.json", history)
     metrics = flat_metrics(scores)
@@ -82,6 +87,16 @@ def evaluate_now(
     method.network.use_domain("mid")
     method.train()
     return scores
+
+
+def _quantize(bundle: Path) -> None:
+    """Give the bundle an 8-bit model, if one is accepted; training is finished either way."""
+    if read_bundle_info(bundle).int8 is not None:  # a killed run may have come so far
+        return
+    try:
+        log.info(words_of(quantize(bundle), bundle))
+    except (ModelError, DataError) as error:  # a refusal, or a network or data that are not for it
+        log.warning("%s", error)
 
 
 def predictor_of(

@@ -23,6 +23,7 @@ def yardstick_config(config: Config) -> Config:
             "method": SourceOnlyConfig(),
             "tracking": config.tracking.model_copy(update={"backend": "none"}),
             "optimizer": config.optimizer.model_copy(update={"sdat": None}),
+            "training": config.training.model_copy(update={"quantize": False}),
         }
     )
 

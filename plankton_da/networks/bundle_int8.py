@@ -17,17 +17,21 @@ class Int8Info(BaseModel):
 
     sha256: str
     """of ``model.int8.onnx``"""
+    doubt: float
+    """log of how much likelier the first label must be than the second; where it is not, the float
+    model has a second look at the image"""
+    second_looks: float
+    """share of target training images that get one"""
     images: int
-    """of mid's val split, that both models labelled"""
+    """of mid's val split, that were labelled with and without the 8-bit model"""
     agreement: float
     """share of them with the same label"""
     macro_recall: float
-    """of the 8-bit model on them"""
+    """with it"""
     float_macro_recall: float
-    """of the float model on them"""
+    """without it"""
     target_agreement: float
-    """share of the same labels on target training images that it was not calibrated on, or on all
-    where there are no others"""
+    """share of target training images with the same label"""
     calibration: dict[str, int]
     """instrument -> training images that ranges and rounding were settled on"""
     manifests: dict[str, str]

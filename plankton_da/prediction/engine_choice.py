@@ -155,6 +155,7 @@ class EngineChooser:
             engine, layout = tried[0]
             return Choice(engine, layout, "")
         rates = {each: self._rate(*each, _SECONDS / len(tried)) for each in tried}
+        self._slow_down_int8(rates)
         best = {
             kind: max((e for e in tried if e[0] == kind), key=rates.__getitem__) for kind in kinds
         }
@@ -166,6 +167,16 @@ class EngineChooser:
                 engine = other
         layout = best[engine][1]
         return Choice(engine, layout, _words(engine, layout, {k: rates[best[k]] for k in kinds}))
+
+    def _slow_down_int8(self, rates: dict[tuple[EngineKind, Layout | None], float]) -> None:
+        """By the float model's second looks, as many as there were on target images."""
+        if self.info.int8 is None:
+            return
+        for kind, layout in rates:
+            exact = rates.get(("onnx", layout))
+            if kind == "onnx-int8" and exact is not None:
+                rate = rates[kind, layout]
+                rates[kind, layout] = 1 / (1 / rate + self.info.int8.second_looks / exact)
 
     def _rate(self, engine: EngineKind, layout: Layout | None, seconds: float) -> float:
         """Images a second."""

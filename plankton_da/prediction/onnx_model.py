@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plankton_da.errors import BundleError
 from plankton_da.prediction.cores import available_cores
+
+Model: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""images (B, C, H, W) uint8 to probabilities (B, K)"""
 
 
 class OnnxModel:
@@ -47,3 +51,33 @@ class OnnxModel:
         """Images (B, C, H, W) uint8 to probabilities (B, K)."""
         (result,) = self._session.run(["probabilities"], {"images": images})
         return np.asarray(result, dtype=np.float32)
+
+
+class DoubtfulModel:
+    """A fast model, and an exact one that has a second look where the fast one is in doubt.
+
+    Several threads may call at a time.
+    """
+
+    def __init__(self, fast: Model, exact: Model, doubt: float) -> None:
+        """``doubt``: log of how much likelier than the second the first class must be."""
+        self._fast = fast
+        self._exact = exact
+        self._doubt = doubt
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Images (B, C, H, W) uint8 to probabilities (B, K)."""
+        probabilities = self._fast(images)
+        doubtful = margins(probabilities) < self._doubt
+        if doubtful.any():
+            probabilities[doubtful] = self._exact(images[doubtful])
+        return probabilities
+
+
+def margins(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(B, K) -> (B,): log of how much likelier than the second the first class is."""
+    if probabilities.shape[1] < 2:
+        return np.full(len(probabilities), np.inf, np.float32)
+    best = np.partition(probabilities, -2, axis=1)[:, -2:]  # (B, 2), the second and the first
+    best = np.log(np.maximum(best, np.finfo(np.float32).tiny))
+    return np.asarray(best[:, 1] - best[:, 0], dtype=np.float32)

@@ -16,7 +16,7 @@ from plankton_da.images.preprocess import Preprocess
 from plankton_da.networks.bundle_int8 import INT8_FILE
 from plankton_da.prediction.cores import CORES_VARIABLE, available_cores
 from plankton_da.prediction.files import sha256_of
-from plankton_da.prediction.onnx_model import OnnxModel
+from plankton_da.prediction.onnx_model import DoubtfulModel, OnnxModel
 from plankton_da.prediction.prior import NO_PRIOR, PriorCorrection, find_prior
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ Views = Literal[1, 4, 8]
 
 
 ONNX_FILE = "model.onnx"
-_FILES = {"onnx": ONNX_FILE, "onnx-int8": INT8_FILE}
+_FILES = {"onnx": ONNX_FILE, "onnx-int8": INT8_FILE}  # with the statistics of the target alone
 
 
 class Layout(NamedTuple):
@@ -58,7 +58,8 @@ class Predictor:
     Engine ``auto`` takes ONNX Runtime on the CPU where the bundle has ``model.onnx``, for the
     target's instruments, and torch for everything else. ``model.onnx`` holds the target's
     BatchNorm statistics, so other instruments always go through torch.
-    ``onnx-int8`` has an 8-bit model, where ``quantize`` made one; ``auto`` never takes it here.
+    ``onnx-int8`` has an 8-bit model, where ``quantize`` made one, and has the float model look
+    again at images that the two could label differently; ``auto`` never takes it here.
     ``onnx`` and ``torch`` agree within 1e-4, and an image gets the same probabilities in any batch
     as alone within 1e-6; with the same batches they are equal bit for bit.
     ``prior`` is ``none``, ``estimated`` or a table, as ``find_prior`` takes it. ``views`` is how
@@ -236,10 +237,14 @@ class Predictor:
             bundle.network, self.info.temperature, self.device, half_precision=self._half_precision
         )
 
-    def _open_onnx(self) -> OnnxModel:
+    def _open_onnx(self) -> OnnxModel | DoubtfulModel:
         threads = None if self._layout is None else self._layout.threads
-        path = Path(str(self._folder), _FILES[self.engine])
-        return OnnxModel(path, self.classes, threads)
+        folder = Path(str(self._folder))
+        exact = OnnxModel(folder / ONNX_FILE, self.classes, threads)
+        if self.engine == "onnx" or self.info.int8 is None:
+            return exact
+        fast = OnnxModel(folder / INT8_FILE, self.classes, threads)
+        return DoubtfulModel(fast, exact, self.info.int8.doubt)
 
 
 def require_int8(folder: Path | None, info: BundleInfo) -> None:
