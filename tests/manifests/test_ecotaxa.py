@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import tarfile
 from collections.abc import Callable, Sequence
@@ -18,25 +17,8 @@ from plankton_da.manifests.ingest import IngestOptions, IngestResult, build_mani
 from plankton_da.manifests.ingest.ecotaxa import build
 from plankton_da.manifests.table import read_manifest
 
-
-def _script() -> ModuleType:
-    path = Path(__file__).with_name("draw_ecotaxa.py")
-    spec = importlib.util.spec_from_file_location("draw_ecotaxa", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-draw = _script()
 Write = Callable[[str], Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """``write("zooscan")`` draws an archive of that name."""
-    return lambda name: draw.write(name, tmp_path)
+Bundle = Callable[[Path, Sequence[str], Sequence[Sequence[str]]], Path]
 
 
 def built(*inputs: Path, out: Path | None = None, **options: bool) -> IngestResult:
@@ -49,13 +31,19 @@ def reasons(result: IngestResult, below: Path) -> dict[str, str]:
     return {os.path.relpath(place, below): why for place, why in result.failed}
 
 
-def write_bundle(folder: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Path:
+@pytest.fixture
+def write_bundle(draw_ecotaxa: ModuleType) -> Bundle:
     """A folder with one table; every image that a row names is drawn."""
-    folder.mkdir(exist_ok=True)
-    (folder / "ecotaxa_x.tsv").write_bytes(draw.table(columns, rows))
-    for row in rows:
-        (folder / row[list(columns).index("img_file_name")]).write_bytes(draw.picture())
-    return folder
+
+    def make(folder: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Path:
+        folder.mkdir(exist_ok=True)
+        (folder / "ecotaxa_x.tsv").write_bytes(draw_ecotaxa.table(columns, rows))
+        for row in rows:
+            picture = folder / row[list(columns).index("img_file_name")]
+            picture.write_bytes(draw_ecotaxa.picture())
+        return folder
+
+    return make
 
 
 # --- bundles and exports ---------------------------------------------------------------------
@@ -111,7 +99,9 @@ def test_an_export_without_type_row_keeps_every_image_of_an_object(write: Write)
     assert result.failed == []
 
 
-def test_the_first_rank_has_the_objects_id_wherever_it_stands(tmp_path: Path) -> None:
+def test_the_first_rank_has_the_objects_id_wherever_it_stands(
+    tmp_path: Path, write_bundle: Bundle
+) -> None:
     columns = ["img_file_name", "object_id", "img_rank"]
     rows = [["b.png", "x", "2"], ["a.png", "x", "0"], ["c.png", "x", ""], ["d.png", "x#2", "0"]]
     table = built(write_bundle(tmp_path / "in", columns, rows)).table
@@ -120,7 +110,7 @@ def test_the_first_rank_has_the_objects_id_wherever_it_stands(tmp_path: Path) ->
     assert table["group"].tolist() == ["x", "x", "x", ""]  # never in two splits
 
 
-def test_the_original_of_a_vignette_is_left_out(tmp_path: Path) -> None:
+def test_the_original_of_a_vignette_is_left_out(tmp_path: Path, write_bundle: Bundle) -> None:
     columns = ["img_file_name", "object_id", "img_rank"]
     rows = [["v.png", "x", "1"], ["o.png", "x", "100"], ["p.png", "y", "100"]]
     result = built(write_bundle(tmp_path / "in", columns, rows))
@@ -171,72 +161,7 @@ def test_the_footer_is_said_with_the_way_out(write: Write) -> None:
     assert without == []
 
 
-# --- faults ----------------------------------------------------------------------------------
-
-FAULTS: dict[str, tuple[list[str], dict[str, str]]] = {
-    "carriage_returns": (["good"], {}),
-    "short_row": (["good"], {}),
-    "long_row": (["good", "second"], {":4": "the row has 5 cells, but the table 4 columns"}),
-    "two_of_four": (["good", "x"], {":5": "the row has 1 cells, but the table 4 columns"}),
-    "twice": (["good"], {":4": "object_id and img_file_name are those of "}),
-    "bad_status": (["good"], {}),
-    "no_id": (["good"], {":3": "object_id is empty"}),
-    "no_image": (
-        ["good"],
-        {":3: gone.png": "no such image beside the table", ":4": "img_file_name is empty"},
-    ),
-    "open_quote": (["good"], {":3": "a quotation mark is not closed"}),
-    "utf16": (["Müll"], {}),
-    "latin1": (["Müll"], {}),
-    "utf8": (["Müll"], {}),
-}
-"""name -> ids of the rows that are read, and what is said of the others"""
-
-UNREADABLE = {
-    "header_only": "has a header but no rows",
-    "empty": "is empty",
-    "no_columns": "line 1: no column img_file_name and no column object_id",
-    "damaged_utf16": "is not the utf-16 that it begins as",
-    "binary": "no column img_file_name",
-}
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_faulty_row_is_named_and_the_rest_is_read(write: Write, name: str) -> None:
-    ids, expected = FAULTS[name]
-    file = write("faulty") / name / f"ecotaxa_{name}.tsv"
-    result = built(file)
-    assert result.table["object_id"].tolist() == ids
-    assert {place.removeprefix(str(file)) for place, _ in result.failed} == set(expected)
-    for place, why in result.failed:
-        assert why.startswith(expected[place.removeprefix(str(file))])
-
-
-@pytest.mark.parametrize("name", UNREADABLE)
-def test_a_table_that_is_none_is_named_with_the_reason(write: Write, name: str) -> None:
-    file = write("faulty") / name / f"ecotaxa_{name}.tsv"
-    with pytest.raises(ManifestError) as caught:
-        built(file)
-    assert f"{file}: " in str(caught.value)
-    assert UNREADABLE[name] in str(caught.value)
-
-
-def test_one_bad_table_does_not_cost_the_others(write: Write, tmp_path: Path) -> None:
-    result = built(write("faulty"))
-    assert {"good", "second", "x", "Müll"} == set(result.table["object_id"])
-    unreadable = {place for place, _ in result.failed if place.endswith(".tsv")}
-    assert {Path(place).parent.name for place in unreadable} == set(UNREADABLE)
-
-
-def test_what_was_read_of_a_short_row_and_a_bad_status_is_said(write: Write) -> None:
-    folder = write("faulty")
-    (short,) = [r for r in built(folder / "short_row").remarks if "end early" in r]
-    assert short.endswith("(line 3)")
-    status = built(folder / "bad_status", all_labels=True)
-    assert status.table["object_annotation_status"].tolist() == ["predit"]
-
-
-def test_a_status_that_is_none_is_no_label_and_said(tmp_path: Path) -> None:
+def test_a_status_that_is_none_is_no_label_and_said(tmp_path: Path, write_bundle: Bundle) -> None:
     columns = [
         "img_file_name",
         "object_id",
@@ -254,7 +179,7 @@ def test_a_status_that_is_none_is_no_label_and_said(tmp_path: Path) -> None:
     assert any("1 predit, 1 no status" in remark for remark in result.remarks)
 
 
-def test_a_taxon_number_without_name_is_the_label(tmp_path: Path) -> None:
+def test_a_taxon_number_without_name_is_the_label(tmp_path: Path, write_bundle: Bundle) -> None:
     columns = [
         "img_file_name",
         "object_id",
@@ -266,7 +191,9 @@ def test_a_taxon_number_without_name_is_the_label(tmp_path: Path) -> None:
     assert any("taxon number" in remark for remark in result.remarks)
 
 
-def test_a_columns_name_that_is_a_manifests_is_renamed(tmp_path: Path) -> None:
+def test_a_columns_name_that_is_a_manifests_is_renamed(
+    tmp_path: Path, write_bundle: Bundle
+) -> None:
     columns = ["img_file_name", "object_id", "label", "split", "NoUnderscore"]
     result = built(write_bundle(tmp_path / "in", columns, [["a.png", "a", "mine", "no", "z"]]))
     row = result.table.iloc[0]
@@ -279,18 +206,22 @@ def test_a_columns_name_that_is_a_manifests_is_renamed(tmp_path: Path) -> None:
     assert any("table_label, table_split" in remark for remark in result.remarks)
 
 
-def test_windows_paths_and_blanks_around_names(tmp_path: Path) -> None:
+def test_windows_paths_and_blanks_around_names(tmp_path: Path, draw_ecotaxa: ModuleType) -> None:
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
-    (folder / "sub" / "a 100%.png").write_bytes(draw.picture())
+    (folder / "sub" / "a 100%.png").write_bytes(draw_ecotaxa.picture())
     columns = [" IMG_file_name ", "Object_ID"]
-    (folder / "ecotaxa_x.tsv").write_bytes(draw.table(columns, [[" sub\\a 100%.png ", "a"]]))
+    (folder / "ecotaxa_x.tsv").write_bytes(
+        draw_ecotaxa.table(columns, [[" sub\\a 100%.png ", "a"]])
+    )
     table = built(folder).table
     assert table["image"].tolist() == ["in/sub/a 100%25.png"]
     open_image(table["image"].iloc[0], tmp_path)
 
 
-def test_tables_are_found_by_their_header_too_and_others_passed_over(tmp_path: Path) -> None:
+def test_tables_are_found_by_their_header_too_and_others_passed_over(
+    tmp_path: Path, write_bundle: Bundle
+) -> None:
     folder = write_bundle(tmp_path / "in", ["object_id", "img_file_name"], [["x", "a.png"]])
     (folder / "ecotaxa_x.tsv").rename(folder / "my_table.TXT")
     (folder / "notes.txt").write_text("object_id is what we call it\n")
@@ -335,9 +266,9 @@ def test_tars_are_read_in_place_unless_compressed(write: Write, tmp_path: Path, 
     open_image(table["image"].iloc[0], tmp_path)
 
 
-def test_images_that_no_row_names_are_counted(write: Write) -> None:
+def test_images_that_no_row_names_are_counted(write: Write, draw_ecotaxa: ModuleType) -> None:
     folder = write("doi")
-    (folder / "images" / "more.jpg").write_bytes(draw.picture())
+    (folder / "images" / "more.jpg").write_bytes(draw_ecotaxa.picture())
     result = built(folder, folder / "images", folder)
     assert [r for r in result.remarks if "no row names" in r] == [
         "image files that no row names: 1"
