@@ -20,6 +20,7 @@ NOT_RUN = {
     "pip install '.[offline-weights]'": "changes the active environment",
     "make test": "is what runs this test",
     "make demo": "takes minutes; the archive that it draws is drawn here with fewer images",
+    "plankton-da quantize": "refuses the model of a few steps that is trained here",
     "mlflow ui": "serves until it is stopped",
     "mlflow models serve": "serves until it is stopped; tests of tracking ask such a server",
 }
