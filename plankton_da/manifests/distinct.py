@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from plankton_da.manifests.columns import arrow_of, encode
 
 _BYTES_AT_ONCE = 1 << 16  # their weights fit a processor's cache
+_WORTH_A_THREAD = 100_000  # rows
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse
 
 
@@ -35,12 +36,12 @@ def has_repetitions(column: pd.Series[str]) -> bool:
 def _hashes(values: pa.Array) -> NDArray[np.uint64]:
     """A number (N,) for each text: the sum of ``letter[i] * base**i`` modulo 2**64."""
     found = np.empty(len(values), np.uint64)
-    bounds = np.linspace(0, len(values), (os.cpu_count() or 1) + 1, dtype=np.int64).tolist()
-    with ThreadPoolExecutor() as pool:
+    threads = max(min(os.cpu_count() or 1, len(values) // _WORTH_A_THREAD), 1)
+    bounds = np.linspace(0, len(values), threads + 1, dtype=np.int64).tolist()
+    with ThreadPoolExecutor(threads) as pool:
         parts = [
             pool.submit(_hash, values[first:stop], found[first:stop])
             for first, stop in itertools.pairwise(bounds)
-            if stop > first
         ]
     for part in parts:
         part.result()
@@ -53,6 +54,8 @@ def _hash(values: pa.Array, found: NDArray[np.uint64]) -> None:
     From the running sum over their joined bytes, in which the part of the text that begins at byte
     ``s`` is too large by the factor ``base**s``.
     """
+    if not len(values):
+        return
     _, offsets, data = values.buffers()
     ends = np.frombuffer(offsets, np.int64)[values.offset : values.offset + len(values) + 1]
     letters = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
