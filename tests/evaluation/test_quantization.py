@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from plankton_da.errors import BundleError, DataError, ModelError, OutputError, UsageError
 from plankton_da.evaluation.quantization import quantize
@@ -30,22 +30,25 @@ CLASSES = ("copepod", "medusa", "NA")
 def lab(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path, draw: Draw) -> Path:
     """Mid's manifest, labelled as the float model would, and the target's."""
     folder = tmp_path_factory.mktemp("lab")
-    for n in range(260):
-        draw(folder / f"{n}.png", n)
-    names = [f"{n}.png" for n in range(260)]
+    for n in range(200):
+        drawn = Image.open(draw(folder / f"t{n}.png", n))
+        ImageOps.invert(drawn).save(folder / f"{n}.png")  # mid's are dark on light
+    names = [f"{n}.png" for n in range(200)]
     model = OnnxModel(tiny_bundle / "model.onnx", CLASSES)
-    found = model(pixels_of(folder, names[:200], "CAM1")).argmax(axis=1)
+    found = model(pixels_of(folder, names, "CAM1")).argmax(axis=1)
+    assert set(found) == {0, 1, 2}
     mid = pd.DataFrame(
         {
-            "object_id": names[:200],
-            "image": names[:200],
+            "object_id": names,
+            "image": names,
             "instrument": "CAM1",
             "label": [CLASSES[k] for k in found],
             "split": ["train", "val"] * 100,
         }
     )
     mid.to_csv(folder / "mid.csv", index=False)
-    target = mid.assign(object_id=[f"t{n}" for n in names[:200]], instrument="CAM2").iloc[60:]
+    others = [f"t{name}" for name in names]
+    target = mid.assign(object_id=others, image=others, instrument="CAM2").iloc[60:]
     target.drop(columns=["label", "split"]).to_csv(folder / "target.csv", index=False)
     return folder
 
