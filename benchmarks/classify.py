@@ -211,6 +211,10 @@ def overhead(bundle: Path, folder: Path) -> dict[str, Any]:
 
 def classify_free(bundle: Path, folder: Path, out: Path) -> dict[str, Any]:
     """With a model that costs nothing; processor time of this process is the bookkeeping's."""
+    import pandas  # noqa: F401  # loading is no bookkeeping
+    import pyarrow.csv
+    import pyarrow.parquet  # noqa: F401
+
     from plankton_da.prediction.folder import classify
 
     began, used = time.perf_counter(), time.process_time()

@@ -103,7 +103,7 @@ class Preprocess(BaseModel):
         look = self.look(instrument)
         # transparent ground becomes white in the end, so black where the image is yet to be turned
         picture = eight_bit(upright(image), ground=0 if look.invert else 255)
-        if self.color == "gray":
+        if self.color == "gray" and picture.mode != "L":
             picture = picture.convert("L")
         pixels = crop(np.asarray(picture), look.crop)  # (h, w) or (h, w, 3)
         pixels = _fit_square(pixels, self.image_size, self._factor(look))  # (H, W) or (H, W, 3)
