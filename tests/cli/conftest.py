@@ -29,6 +29,7 @@ TINY = {
     "training.steps": "2",
     "training.evaluate_every": "1",
     "training.device": "cpu",
+    "training.yardstick": "false",
     "tracking.backend": "none",
     "output_dir": "run",
 }

@@ -114,9 +114,9 @@ def test_splits_replace_what_crosses_groups(run: Run, archive: Path, tmp_path: P
     assert run("check", "m.csv")[0] == 3
     assert run("split", "m.csv", "--out", "m2.csv", "--overwrite-split")[0] == 0
     assert run("check", "m2.csv")[0] == 0
-    assert run("split", "m.csv", "--out", "m3.csv", "--seed", "0")[0] == 0
+    assert run("split", "m.csv", "--out", "m3.csv", "--seed", "0", "--overwrite-split")[0] == 0
     assert (tmp_path / "m2.csv").read_bytes() == (tmp_path / "m3.csv").read_bytes()
-    code, _, err = run("split", "m.csv", "--out", "m4.csv", "--group", "grop")
+    code, _, err = run("split", "m.csv", "--out", "m4.csv", "--group", "grop", "--overwrite-split")
     assert code == 3
     assert "--group grop: no such column" in err
 

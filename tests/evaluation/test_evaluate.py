@@ -191,6 +191,8 @@ def test_taxonomy_renames_and_drops(
     mapped = evaluate(predictor, [_manifest(tmp_path / "m.csv", renamed)], "all", taxonomy)
     without = [row for row in manifest_rows if row["label"] != "medusa"]
     plain = evaluate(predictor, [_manifest(tmp_path / "n.csv", without)], "all")
+    assert mapped.pop("dropped") == {"MEDUSA": len(renamed) - len(without)}
+    assert plain.pop("dropped") == {}
     assert mapped == plain
     taxonomy.write_text("label,class\nCOPEPOD,copepod\n")
     with pytest.raises(ManifestError, match="MEDUSA"):

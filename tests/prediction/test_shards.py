@@ -73,7 +73,8 @@ def test_joined_shards_are_one_run_byte_for_byte(
     told = json.loads(out.with_suffix(".run.json").read_text())
     one = json.loads((results / f"one_{joined}.run.json").read_text())
     assert told["inputs"] == one["inputs"] == ["in", "m.csv"]
-    assert told["options"] == one["options"]
+    # shards may have run on several engines that give the same rows
+    assert told["options"] == {k: v for k, v in one["options"].items() if k != "engine"}
     assert told["labels"] == one["labels"]
     assert len(told["shards"]) == len(told["runs"]) == 3
 
