@@ -63,7 +63,7 @@ def read_csv(
         raw.problems.extend(wrong_widths(path, header))
     columns, rows = dict(zip(read, table.columns, strict=True)), len(table)
     del table
-    fill(raw, path, _let_go(columns), rows, wanted, fingerprint)
+    fill(raw, path, _let_go(columns), rows, wanted, fingerprint, utf8=True)
     if line_count != rows + 1:  # blank lines, line breaks in values, rows left out
         raw.lines = RowLines(lambda: record_lines(path, len(header)), 2)
     return raw
@@ -111,15 +111,17 @@ def survey(path: Path) -> tuple[int, int]:
     """Lines (ended by LF, CRLF or CR) and quotation marks of a file."""
     breaks = quotes = 0
     last = b""
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
+    buffer = bytearray(_CHUNK)
+    with path.open("rb", buffering=0) as stream:
+        while size := stream.readinto(buffer):
+            chunk = buffer if size == len(buffer) else buffer[:size]
             breaks += int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == ord("\n")))
             if b"\r" in chunk:
                 breaks += chunk.count(b"\r") - chunk.count(b"\r\n")
             breaks -= last == b"\r" and chunk.startswith(b"\n")
             if b'"' in chunk:
                 quotes += chunk.count(b'"')
-            last = chunk[-1:]
+            last = bytes(chunk[-1:])
     return breaks + (last not in b"\r\n"), quotes
 
 

@@ -57,10 +57,11 @@ def fill(
     rows: int,
     wanted: Collection[str] | None,
     fingerprint: Fingerprint | None,
+    utf8: bool = False,
 ) -> RawTable:
     """Put the columns into the table, those that are ``wanted`` (None: all); returns ``raw``."""
     kept = {}
-    for name, text in texts_of(columns, path, raw.problems):
+    for name, text in texts_of(columns, path, raw.problems, utf8):
         if fingerprint is not None:
             fingerprint.add(name, text)
         if wanted is None or name in wanted:
@@ -71,15 +72,22 @@ def fill(
 
 
 def texts_of(
-    columns: Iterable[tuple[str, pa.ChunkedArray]], path: Path, problems: Problems
+    columns: Iterable[tuple[str, pa.ChunkedArray]],
+    path: Path,
+    problems: Problems,
+    utf8: bool = False,
 ) -> Iterator[tuple[str, pa.Array]]:
-    """Columns as large strings without nulls, those left out that cannot be: a problem each."""
+    """Columns as large strings without nulls, those left out that cannot be: a problem each.
+
+    ``utf8``: they are known to be that, which need not be looked at again.
+    """
     for name, column in columns:
         try:
             if pa.types.is_floating(column.type):
                 column = pc.if_else(pc.is_nan(column), None, column)
             text = column.cast(pa.large_string()).fill_null("").combine_chunks()
-            text.validate(full=True)
+            if not utf8:
+                text.validate(full=True)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             words = f"holds {column.type}, which is not text: {error}; store it as UTF-8 strings"
             problems.add([Problem(str(path), None, name, "not_text", words)])
