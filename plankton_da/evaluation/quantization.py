@@ -133,7 +133,8 @@ def _compare(bundle: Path, made: Path, info: BundleInfo, chosen: Choice) -> Int8
     names = np.array(info.classes, dtype=object)
 
     def labels(model: Model, images: Images) -> NDArray[np.object_]:
-        return names[_in_batches(model, images).argmax(axis=1)]
+        found: NDArray[np.object_] = names[_in_batches(model, images).argmax(axis=1)]
+        return found
 
     def recall(found: NDArray[np.object_]) -> float:
         sure = np.ones(len(found))

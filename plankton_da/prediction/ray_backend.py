@@ -305,7 +305,8 @@ class RayBackend:
 
 
 def _nodes() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    known: Any = ray  # has types or none, as it is installed or not
+    return [node for node in known.nodes() if node["Alive"]]
 
 
 def _connect(address: str) -> None:
