@@ -137,7 +137,7 @@ if __name__ == "__main__":
             scores = torch.softmax(model(batch), dim=1)
             best, labels = scores.max(dim=1)
             for number, label, score in zip(numbers.tolist(), labels.tolist(), best.tolist()):
-                file.write(f"{images.paths[number]},{label},{score}\\\\n")
+                file.write(f"{images.paths[number]},{label},{score}\\n")
 """
 
 
@@ -147,7 +147,7 @@ def plain(script: Path, folder: Path, workers: int, about: dict[str, Any]) -> di
     command = [sys.executable, str(script), *map(str, arguments), str(script.with_suffix(".csv"))]
     environment = {name: v for name, v in os.environ.items() if name != "OMP_NUM_THREADS"}
     began = time.perf_counter()
-    subprocess.run(command, check=True, env=environment)
+    subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
     rows = script.with_suffix(".csv").read_text().count("\n")
     return {"images": rows, "seconds": time.perf_counter() - began}
 
@@ -210,14 +210,14 @@ def overhead(bundle: Path, folder: Path) -> dict[str, Any]:
 
 
 def classify_free(bundle: Path, folder: Path, out: Path) -> dict[str, Any]:
-    """With a model that costs nothing; processor time of this process is the bookkeeping's."""
+    """With a model that costs nothing; what is left is bookkeeping, in this thread, and pixels."""
     import pandas  # noqa: F401  # loading is no bookkeeping
     import pyarrow.csv
     import pyarrow.parquet  # noqa: F401
 
     from plankton_da.prediction.folder import classify
 
-    began, used = time.perf_counter(), time.process_time()
+    began, used, booked = time.perf_counter(), time.process_time(), time.thread_time()
     summary = classify(
         bundle,
         [folder],
@@ -229,7 +229,8 @@ def classify_free(bundle: Path, folder: Path, out: Path) -> dict[str, Any]:
         "images": summary.images,
         "seconds": summary.images / summary.images_per_second,
         "whole_seconds": time.perf_counter() - began,
-        "bookkeeping_seconds": time.process_time() - used,
+        "bookkeeping_seconds": time.thread_time() - booked,
+        "main_process_seconds": time.process_time() - used,
     }
 
 
@@ -315,7 +316,10 @@ def summarise(found: dict[str, Any]) -> dict[str, Any]:
         for engine in ("onnx", "onnx-int8")
         if f"model alone, {engine}" in rates
     }
-    seconds = [1e6 * e["bookkeeping_seconds"] / e["images"] for e in rounds["overhead"]]
+    micros = {
+        what: statistics.median(1e6 * each[what] / each["images"] for each in rounds["overhead"])
+        for what in ("bookkeeping_seconds", "main_process_seconds")
+    }
     ratios = {
         "ours / plain script": rates["ours, onnx"] / rates["plain script"],
         "ours / limit": steady["ours, onnx"] / limits["onnx"],
@@ -332,7 +336,8 @@ def summarise(found: dict[str, Any]) -> dict[str, Any]:
         "images_per_second_once_started": steady,
         "limits": limits,
         "ratios": ratios,
-        "bookkeeping_microseconds_an_image": statistics.median(seconds),
+        "bookkeeping_microseconds_an_image": micros["bookkeeping_seconds"],
+        "main_process_microseconds_an_image": micros["main_process_seconds"],
     }
 
 
@@ -394,8 +399,12 @@ def report(document: dict[str, Any], options: argparse.Namespace) -> str:
         f"| bookkeeping, microseconds of the processor an image | {micros:.0f} | 50 | "
         f"{'met' if micros <= 50 else 'not met'} |",
         "",
-        "Bookkeeping is all processor time of the main process: walking, keys, what passes to and "
-        "from the decoding processes, rows, parts, the result.",
+        f"| all of the main process, microseconds an image | "
+        f"{document['main_process_microseconds_an_image']:.0f} | | |",
+        "",
+        "Bookkeeping is the processor time of the thread that walks, makes keys and rows, and "
+        "writes parts and the result. The main process has threads beside it that take the pixels "
+        "from the decoding processes and stack them for the model.",
         "",
         f"{document['machine']}; load average {document['load_average'][0]:.1f}; "
         f"{document['date']}; "
