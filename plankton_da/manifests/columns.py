@@ -37,6 +37,10 @@ class Encoded:
     codes: NDArray[np.int32]
     values: pa.Array
 
+    def of_rows(self, rows: NDArray[np.intp]) -> Encoded:
+        """Some of the rows; the values stay, also those that none of them has."""
+        return Encoded(self.codes[rows], self.values)
+
     def value(self, row: int) -> str:
         """The value in a row."""
         return str(self.values[int(self.codes[row])].as_py())

@@ -125,9 +125,10 @@ def _crossings(path: Path, raw: RawTable, name: str) -> Problems:
     """Values of a column that stand in rows of different splits; rows without split are free."""
     if name == "image" and not has_repetitions(raw.table[name]):
         return Problems()
-    numbers = np.flatnonzero(raw.table["split"].isin(SPLITS) & (raw.table[name] != ""))
-    table = raw.table[[name, "split"]].iloc[numbers]
-    values, splits = encode(table[name]), encode(table["split"])
+    values, splits = encode(raw.table[name]), encode(raw.table["split"])
+    known = np.array([value in SPLITS for value in splits.values.to_pylist()], dtype=bool)
+    numbers = np.flatnonzero(known[splits.codes] & ~values.is_empty())
+    values, splits = values.of_rows(numbers), splits.of_rows(numbers)
     first = values.first_rows()
     crossing = np.flatnonzero(splits.codes != splits.codes[first])
     _, distinct = np.unique(values.codes[crossing], return_index=True)
