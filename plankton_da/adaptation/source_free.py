@@ -24,7 +24,7 @@ def check_target(target: Manifest, start: BundleInfo) -> None:
             f"{target.path}: the bundle learnt from {', '.join(known)}; the target must be another "
             f"camera, with another name: build its manifest again with --instrument"
         )
-    if target.rows(LEARNT).empty:
+    if not target.column("split").isin(LEARNT).any():
         raise ManifestError(
             f"{target.path}: no row to adapt to: all rows are in val or test; leave some in train"
         )

@@ -41,7 +41,7 @@ def check_pair(
                 problems.add([_whole(_name(manifest), "instrument", "same_instrument", words)])
     table = pd.concat([_label_columns(manifest) for manifest in mids], ignore_index=True)
     problems.extend(_mid_problems(mid_file, table))
-    if not any(len(manifest.rows(LEARNT)) for manifest in targets):
+    if not any(manifest.column("split").isin(LEARNT).any() for manifest in targets):
         words = "no row to adapt to: all rows are in val or test; leave some in train"
         problems.add([_whole(target_file, "split", "empty_train", words)])
     return problems
