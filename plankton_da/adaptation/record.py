@@ -80,8 +80,12 @@ def bundle_info(
     data: TrainingData,
     run: Run | None = None,
     scores: Scores | None = None,
+    mid_entropy: tuple[float, ...] = (),
 ) -> BundleInfo:
-    """What ``bundle.json`` says; without scores, for use within the training (temperature 1)."""
+    """What ``bundle.json`` says; without scores, for use within the training (temperature 1).
+
+    ``mid_entropy``: of mid's val images; where there are none, what the starting bundle says.
+    """
     manifests = [*data.mid, *data.target]
     licences = {name for manifest in manifests for name in manifest.column("licence").unique()}
     start = data.start
@@ -103,6 +107,7 @@ def bundle_info(
         priors=data.priors,
         presumed_prior=_shares(data, scores.presumed_prior) if scores else {},
         target_prior=_shares(data, scores.target_prior) if scores else {},
+        mid_entropy=mid_entropy or (start.mid_entropy if start else ()),
         manifests={
             **(start.manifests if start else {}),
             **{str(manifest.path): manifest.fingerprint for manifest in manifests},

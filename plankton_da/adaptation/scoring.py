@@ -14,6 +14,7 @@ from plankton_da.adaptation.preparation import ImageSet, TrainingData
 from plankton_da.evaluation.calibration import fit_temperature
 from plankton_da.evaluation.metrics import score
 from plankton_da.evaluation.priors import estimate_prior, presumed_prior
+from plankton_da.prediction.abstention import entropy
 from plankton_da.prediction.predictor import Predictor
 from plankton_da.prediction.prior import presumed_shares
 
@@ -157,8 +158,8 @@ def score_all(
     mid, target = tempered["val"], tempered["target"]
     oracle = [found for place, found in tempered.items() if place.startswith("oracle/")]
     audit = tempered.get("audit")
-    mean_entropy = float(_entropy(target.probabilities).mean())
-    marginal_entropy = float(_entropy(target.probabilities.mean(0)))
+    mean_entropy = float(entropy(target.probabilities).mean())
+    marginal_entropy = float(entropy(target.probabilities.mean(0)))
     if data.start is None:
         presumed = presumed_prior(mid.probabilities, mid.labels, data.learnt_shares)
         mid_shares = mid.probabilities.mean(0)
@@ -173,7 +174,7 @@ def score_all(
         oracle_macro_recall=_macro_recall(oracle[-1], data.classes) if oracle else None,
         infomax=marginal_entropy - mean_entropy,
         effective_classes=float(np.exp(marginal_entropy)),
-        mid_effective_classes=float(np.exp(_entropy(mid_shares))),
+        mid_effective_classes=float(np.exp(entropy(mid_shares))),
         mid_accuracy=_mid_accuracy(data.start.metrics if data.start else metrics),
         target_confidence=float(target.probabilities.max(1).mean()),
         temperature=temperature,
@@ -240,12 +241,6 @@ def _mid_accuracy(metrics: Mapping[str, Mapping[str, Any]]) -> float | None:
     of_mid = [values for place, values in metrics.items() if place.startswith("val/")]
     total = sum(values["n"] for values in of_mid)
     return sum(values["accuracy"] * values["n"] for values in of_mid) / total if total else None
-
-
-def _entropy(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    clipped = np.clip(probabilities.astype(np.float64), 1e-30, None)
-    entropy: NDArray[np.float64] = -(clipped * np.log(clipped)).sum(-1)
-    return entropy
 
 
 def _macro_recall(predictions: Predictions, classes: Sequence[str]) -> float:

@@ -57,6 +57,14 @@ Prior = Annotated[
         "label,share.",
     ),
 ]
+Abstain = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE",
+        help="Call images unclassified that are less certain than all but this share of mid's "
+        "were, such as 0.05; they may be of a class that mid lacks.",
+    ),
+]
 
 
 def classify(
@@ -108,6 +116,7 @@ def classify(
     ] = False,
     prior: Prior = "none",
     views: Views = ViewsName.ONE,
+    abstain: Abstain = 0.0,
     sort_into: Annotated[
         Path | None,
         typer.Option(help="Also copy the images into this folder, one sub-folder per label."),
@@ -161,6 +170,7 @@ def classify(
         all_scores=all_scores,
         prior=prior,
         views=int(views),  # type: ignore[arg-type]  # an enum of just these
+        abstain=abstain,
         sort_into=sort_into,
         shard=shard,
         retry_failed=retry_failed,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from plankton_da.cli.classify import DeviceName, EngineName, Prior, Views, ViewsName
+from plankton_da.cli.classify import Abstain, DeviceName, EngineName, Prior, Views, ViewsName
 
 
 def evaluate(
@@ -44,6 +44,7 @@ def evaluate(
     device: Annotated[DeviceName, typer.Option(help="Where torch runs.")] = DeviceName.auto,
     prior: Prior = "none",
     views: Views = ViewsName.ONE,
+    abstain: Abstain = 0.0,
     tracking_uri: Annotated[
         str | None,
         typer.Option(
@@ -75,7 +76,7 @@ def evaluate(
         prior=prior,
         views=int(views),  # type: ignore[arg-type]  # an enum of just these
     )
-    document = score_bundle(predictor, tables, split, taxonomy, progress=True)
+    document = score_bundle(predictor, tables, split, taxonomy, abstain=abstain, progress=True)
     if as_json:
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
     else:

@@ -18,6 +18,7 @@ from plankton_da.images.physical_scale import require_same_sizes
 from plankton_da.images.refs import open_image
 from plankton_da.manifests.pixel_sizes import median_sizes
 from plankton_da.manifests.taxonomy import apply_taxonomy, read_taxonomy
+from plankton_da.prediction.abstention import entropy_limit
 from plankton_da.prediction.predictions import prediction_rows
 from plankton_da.prediction.predictor import Predictor, available_cores
 
@@ -52,6 +53,7 @@ def evaluate(
     split: str | None = None,
     taxonomy: Path | None = None,
     *,
+    abstain: float = 0.0,
     bootstrap: int = 1000,
     seed: int = 0,
     progress: bool = False,
@@ -63,6 +65,7 @@ def evaluate(
     split : a split's name; ``all`` for every row; None: ``test``, or every row where no manifest
         names any split
     taxonomy : CSV label,class that is applied to the manifests' labels first
+    abstain : as ``classify`` has it; what is called ``unclassified`` counts as wrong
     progress : a bar on stderr, if that is a terminal
 
     Returns
@@ -71,17 +74,22 @@ def evaluate(
     ``metrics.score`` gives them, and ``failed``), ``overall`` (the same over all rows),
     ``failures`` (object_id, image, instrument, error of each image that could not be read) and
     ``unlabelled`` (rows passed over); ``dropped`` (label -> rows that the taxonomy leaves out); and
-    ``prior`` and ``views`` where the predictor has them. Images that failed count in no score.
+    ``prior``, ``views`` and ``abstain`` where they were asked for. Images that failed count in no
+    score.
 
     Raises
     ------
+    UsageError
+        ``abstain`` is no share below 1.
     DataError
         No row to score, an instrument that the bundle does not know, or no image that can be read.
     ManifestError
         The taxonomy is not valid or lacks a label.
     BundleError
-        The engine that was asked for does not serve an instrument.
+        The engine that was asked for does not serve an instrument; or the bundle does not say when
+        it should abstain.
     """
+    limit = entropy_limit(abstain, predictor.info)
     chosen = labelled_rows(manifests, split, taxonomy)
     known = chosen.table["label"].isin(predictor.classes)
     if not known.any():
@@ -92,7 +100,7 @@ def evaluate(
             f"the columns label,class (plankton-da taxonomy suggest M.csv BUNDLE --out T.csv "
             f"proposes one)"
         )
-    rows = classify_rows(predictor, chosen.table[known], progress=progress)
+    rows = classify_rows(predictor, chosen.table[known], entropy_limit=limit, progress=progress)
     failed = rows[rows["error"] != ""]
     if len(failed) == len(rows):
         raise DataError(
@@ -121,6 +129,8 @@ def evaluate(
     )
     if predictor.views != 1:
         corrected["views"] = predictor.views
+    if abstain:
+        corrected["abstain"] = abstain
     return {
         "split": chosen.split,
         "instruments": {name: scores(name) for name in sorted(set(chosen.table["instrument"]))},
@@ -185,7 +195,11 @@ def labelled_rows(
 
 
 def classify_rows(
-    predictor: Predictor, table: pd.DataFrame, *, progress: bool = False
+    predictor: Predictor,
+    table: pd.DataFrame,
+    *,
+    entropy_limit: float = float("inf"),
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Prediction rows of a table with the columns of ``LabelledRows``, in its order.
 
@@ -227,6 +241,7 @@ def classify_rows(
         errors.tolist(),
         predictor.classes,
         predictor.info.thresholds,
+        entropy_limit=entropy_limit,
     )
     return rows.assign(true_label=table["label"].to_numpy())
 

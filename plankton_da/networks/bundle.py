@@ -65,6 +65,8 @@ class BundleInfo(BaseModel):
     """class -> share that the probabilities presume (at ``temperature``)"""
     target_prior: dict[str, float] = {}
     """class -> share in the target, estimated without labels; for ``classify --prior estimated``"""
+    mid_entropy: tuple[float, ...] = ()
+    """percentiles 0 to 100 of the entropy (nats) over mid's val images, for ``--abstain``"""
     manifests: dict[str, str] = {}
     """manifest file -> sha256 fingerprint"""
     licences: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from plankton_da.errors import UsageError
 from plankton_da.networks.bundle import bundle_hash, read_bundle_info
+from plankton_da.prediction.abstention import entropy_limit
 from plankton_da.prediction.engine_choice import EngineChooser
 from plankton_da.prediction.finish import claim, finish
 from plankton_da.prediction.ledger import Ledger, latest_made
@@ -46,6 +47,7 @@ def classify(
     all_scores: bool = False,
     prior: str = NO_PRIOR,
     views: Views = 1,
+    abstain: float = 0.0,
     sort_into: Path | None = None,
     shard: str | None = None,
     retry_failed: bool = False,
@@ -79,6 +81,9 @@ def classify(
         ``none``, ``estimated`` or a table of class shares, under which probabilities are corrected.
     views
         How many of each image's quarter turns (4) and their mirror images (8) are averaged.
+    abstain
+        Share of mid's val images that would become ``unclassified``: images that are less certain
+        than all the others do.
     sort_into
         Also copy the images there, into one folder per label.
     shard
@@ -120,6 +125,7 @@ def classify(
     info = read_bundle_info(bundle)
     check_top_k(top_k, info.classes)
     correction = find_prior(prior, info)
+    limit = entropy_limit(abstain, info)
     part = None if shard is None else parse_shard(shard, batch_size)
     found = open_inputs(inputs, out, info, instrument, part, sort_into)
     model = bundle_hash(bundle)
@@ -147,6 +153,8 @@ def classify(
         options["prior"] = correction.key
     if views != 1:
         options["views"] = views
+    if abstain:
+        options["abstain"] = abstain
     if part is not None:
         options["shard"] = str(part)
     about: dict[str, Any] = {
@@ -181,7 +189,7 @@ def classify(
     with Ledger(out, options, anew=overwrite) as ledger:
         claim(out, ledger, found, overwrite=overwrite)
         order = Order(found, ledger, retry_failed=retry_failed)
-        work = Work(ledger, order, info, top_k, all_scores, part_rows)
+        work = Work(ledger, order, info, top_k, all_scores, part_rows, limit)
         work.run(found, opened_backend, progress)
         log_ignored(found)
         about |= {"score_columns": score_columns(work.schema), "shard": found.shard_told()}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plankton_da.errors import UsageError
+from plankton_da.prediction.abstention import entropy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,6 +86,7 @@ def prediction_rows(
     thresholds: Mapping[str, float],
     top_k: int = 1,
     all_scores: bool = False,
+    entropy_limit: float = float("inf"),
 ) -> pd.DataFrame:
     """One row per image; exactly one of ``label`` and ``error`` is filled.
 
@@ -96,6 +98,8 @@ def prediction_rows(
         ``code: words`` for an image that failed, else the empty string.
     thresholds
         class -> least score; below it ``label`` is ``unclassified``. An absent class has none.
+    entropy_limit
+        nats; where the probabilities' entropy is above it, ``label`` is ``unclassified``.
 
     Returns
     -------
@@ -119,11 +123,14 @@ def prediction_rows(
     ranking[failed] = len(classes)
     raw_label = names[ranking[:, 0]]
     least = np.array([thresholds.get(name, 0.0) for name in classes] + [0.0])[ranking[:, 0]]
+    doubtful = scores[:, 0] < least
+    if entropy_limit < np.inf:
+        doubtful |= entropy(probabilities) > entropy_limit  # NaN: False
     columns: dict[str, object] = {
         "object_id": _text(object_ids),
         "image": _text(images),
         "instrument": _text(instruments),
-        "label": _text(np.where(scores[:, 0] < least, UNCLASSIFIED, raw_label)),
+        "label": _text(np.where(doubtful, UNCLASSIFIED, raw_label)),
         "score": scores[:, 0],
         "raw_label": _text(raw_label),
         "raw_score": scores[:, 0],

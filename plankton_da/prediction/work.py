@@ -61,8 +61,12 @@ class Work:
         top_k: int,
         all_scores: bool,
         part_rows: int,
+        entropy_limit: float,
     ) -> None:
-        """``part_rows``: rows after which a part is written."""
+        """``part_rows``: rows after which a part is written.
+
+        ``entropy_limit``: of ``prediction_rows``.
+        """
         self.schema = prediction_schema(info.classes, top_k, all_scores)
         """of the rows"""
         self.classified = 0
@@ -73,6 +77,7 @@ class Work:
         self._top_k = top_k
         self._all_scores = all_scores
         self._part_rows = part_rows
+        self._entropy_limit = entropy_limit
         self._batches: list[Batch] = []
         self._write_before = 0.0
         self._made: dict[str, Any] = {}
@@ -136,6 +141,7 @@ class Work:
             self._info.thresholds,
             self._top_k,
             self._all_scores,
+            self._entropy_limit,
         )
         rows = pa.Table.from_pandas(frame, self.schema, preserve_index=False)
         keys = keys_of(self._order.waiting_keys(len(items)))
