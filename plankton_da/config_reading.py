@@ -14,6 +14,15 @@ from pydantic import BaseModel, ValidationError
 from plankton_da.config import AdamWConfig, Config, SGDConfig, method_configs
 from plankton_da.errors import ConfigError, suggest
 
+QUICK = (
+    "model.freeze=all",
+    "model.bottleneck_dim=0",
+    "optimizer.lr=0.3",
+    "training.frozen_copies=4",
+    "training.yardstick=false",
+)
+"""overrides of ``train --quick``: a linear classifier on frozen features, computed once"""
+
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML config (YAML 1.2) and apply ``dotted.key=value`` overrides (values are YAML).

@@ -17,11 +17,18 @@ from plankton_da.adaptation.record import bundle_info, flat_metrics, record_pict
 from plankton_da.adaptation.run_folder import RunFolder, TrainResult
 from plankton_da.adaptation.scoring import Scores, predict_all, score_all, target_batches
 from plankton_da.adaptation.selection import choose
-from plankton_da.adaptation.yardstick import compare_with_yardstick, yardstick_metrics
+from plankton_da.adaptation.target_statistics import score_with_target_statistics
+from plankton_da.adaptation.yardstick import (
+    FOLDER,
+    TARGET_STATISTICS,
+    compare_with_yardstick,
+    metrics_under,
+)
 from plankton_da.config import Config
 from plankton_da.errors import DataError, ModelError
 from plankton_da.evaluation.quantization import quantize, words_of
 from plankton_da.networks.bundle import Bundle, read_bundle_info, write_bundle
+from plankton_da.prediction.abstention import entropy_percentiles
 from plankton_da.prediction.predictor import Predictor
 from plankton_da.tracking.runs import Run
 
@@ -50,7 +57,8 @@ def conclude(
     predictor = predictor_of(config, method, data, device)
     predictions = predict_all(predictor, data, seed=config.seed)
     scores = score_all(predictions, data, seed=config.seed, bootstrap=_BOOTSTRAP)
-    info = bundle_info(config, method, data, run, scores)
+    certainty = entropy_percentiles(predictions["val"].tempered(scores.temperature).probabilities)
+    info = bundle_info(config, method, data, run, scores, certainty)
     if not folder.bundle.exists():  # a killed run may have come so far
         write_bundle(Bundle(info, method.deployed), folder.bundle)
     if config.training.quantize:
@@ -58,10 +66,15 @@ def conclude(
     keep_target_predictions(folder.path, predictions["target"], data.classes)
     folder.write("history.json", history)
     metrics = flat_metrics(scores)
+    if config.method.name == "source_only":
+        again = score_with_target_statistics(
+            method, info, data, predictions, seed=config.seed, device=device
+        )
+        metrics |= metrics_under(TARGET_STATISTICS, again)
     sentences = diagnose(chosen, scalars, data.preprocess, len(data.bad_images))
     if yardstick is not None:
         sentences = [*compare_with_yardstick(metrics, yardstick.metrics), *sentences]
-        metrics |= yardstick_metrics(yardstick.metrics)
+        metrics |= metrics_under(FOLDER, yardstick.metrics)
     run.log_file(folder.write("diagnosis.json", sentences))
     if data.bad_images:
         run.log_file(folder.write("bad_images.json", data.bad_images))

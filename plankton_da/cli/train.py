@@ -64,6 +64,14 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key: training.steps=600"),
     ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Learn the last layer alone, on features that are computed once and kept: "
+            "a first answer in minutes, the next in seconds.",
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in output_dir, or start it.")
     ] = False,
@@ -76,9 +84,10 @@ def train(
     import json
     from dataclasses import asdict
 
-    from plankton_da.config_reading import load_config
+    from plankton_da.config_reading import QUICK, load_config
 
-    settings = [*(overrides or ()), *([f"tracking.uri={tracking_uri}"] if tracking_uri else ())]
+    settings = [*(QUICK if quick else ()), *(overrides or ())]
+    settings += [f"tracking.uri={tracking_uri}"] if tracking_uri else []
     loaded = load_config(config, settings)
 
     if not resume:  # a finished run needs them no more

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from plankton_da.adaptation.yardstick import compare_with_yardstick, yardstick_metrics
+from plankton_da.adaptation.yardstick import compare_with_yardstick, metrics_under
 
 SOURCE_ONLY = {
     "val/MID/macro_recall": 0.8,
@@ -43,7 +43,7 @@ def test_target_labels_have_no_say() -> None:
 
 
 def test_the_yardstick_s_metrics_keep_the_oracle_s_prefix_first() -> None:
-    assert yardstick_metrics({"val/MID/n": 3.0, "oracle/test/NEW/n": 4.0}) == {
+    assert metrics_under("source_only", {"val/MID/n": 3.0, "oracle/test/NEW/n": 4.0}) == {
         "source_only/val/MID/n": 3.0,
         "oracle/source_only/test/NEW/n": 4.0,
     }
