@@ -26,6 +26,7 @@ from benchmarks.isiis_pwspc import RESULTS, SETTINGS, run_one
 from benchmarks.provenance import provenance
 from plankton_da.evaluation.report.figures import as_png, new_figure
 
+UNLABELLED = ("target.csv",)
 STRATEGIES = ("random", "balanced")
 
 
@@ -119,7 +120,7 @@ def main() -> None:
     work = options.work
     runs = []
     for draw in map(int, options.draws.split(",")):
-        without = run_one(options.base, draw, work, SETTINGS, threads=1)
+        without = run_one(options.base, draw, work, SETTINGS, threads=1, target=UNLABELLED)
         runs.append({**without, "labels": 0, "strategy": "-"})
         for number in map(int, options.numbers.split(",")):
             for strategy in STRATEGIES:
@@ -130,7 +131,9 @@ def main() -> None:
                     "training.evaluate_every": SETTINGS["training.steps"],  # the last step it is
                 }
                 name = f"few_{strategy}_{number}"
-                run = run_one(name, draw, work, settings, threads=1, method="source_only")
+                run = run_one(
+                    name, draw, work, settings, 1, method="source_only", target=UNLABELLED
+                )
                 runs.append({**run, "labels": number, "strategy": strategy})
                 print(name, draw, round(run["target_test_views"]["macro_recall"], 3), flush=True)
     document = {**provenance(), "settings": dict(SETTINGS), "base": options.base, "runs": runs}

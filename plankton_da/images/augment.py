@@ -28,6 +28,7 @@ class Augment:
     """
 
     def __init__(self, transforms: list[Any]) -> None:
+        self.transforms = transforms
         self._transforms = A.Compose(transforms) if transforms else None
 
     def __call__(self, pixels: NDArray[np.uint8], seed: tuple[int, ...]) -> NDArray[np.uint8]:
