@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from plankton_da.config import Config
 from plankton_da.errors import ConfigError, OutputError
 
@@ -189,7 +191,8 @@ class RunFolder:
             ) from None
 
     def _require_same(self, config: Config) -> None:
-        before, now = _flat(self._read_state()["config"]), _flat(config.model_dump(mode="json"))
+        before = _flat(_with_defaults(self._read_state()["config"]))
+        now = _flat(config.model_dump(mode="json"))
         # change nothing that is learnt
         free = ("data.workers", "data.cache", "output_dir", "tracking.uri")
         changed = [
@@ -225,6 +228,14 @@ def _data_files(config: Config) -> dict[str, str]:
         with contextlib.suppress(FileNotFoundError), Path(path).open("rb") as file:
             hashes[path] = hashlib.file_digest(file, "sha256").hexdigest()
     return hashes
+
+
+def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
+    """A config that an earlier version wrote, with the options that are new since."""
+    try:
+        return Config.model_validate(config).model_dump(mode="json")
+    except ValidationError:
+        return config
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
