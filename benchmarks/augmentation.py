@@ -3,8 +3,8 @@
     python -m benchmarks.augmentation --data DIR --work runs/isiis_pwspc
 
 ISIIS to PWSPC: a logistic regression on frozen features of two augmented copies of each ISIIS
-``train`` image (much as ``train --quick``), scored on the labels of PWSPC ``train``, since it is there to
-choose the preset by; PWSPC ``test`` is not read. --work holds the finished run ``source_only-0`` of
+``train`` image (much as ``train --quick``), scored on the labels of PWSPC ``train``, where the
+preset was chosen; PWSPC ``test`` is not read. --work holds the finished run ``source_only-0`` of
 ``benchmarks.isiis_pwspc``, whose preprocessing is used.
 Writes ``benchmarks/results/augmentation.json`` and ``.md``.
 """

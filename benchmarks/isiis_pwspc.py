@@ -310,7 +310,8 @@ _TASKS: Mapping[Task, tuple[str, str, str]] = {
         "PWSPC to ISIIS, ten classes",
         "Mid: PWSPC `train`, a fifth of its capture times as val, chosen on that and on "
         "unlabelled ISIIS `train`; scored once on ISIIS `val`. Nothing was tuned for this "
-        "direction. Means over seeds, ± standard deviation. `oracle` also learns from the labels of ISIIS `train`.",
+        "direction. Means over seeds, ± standard deviation. `oracle` also learns from the "
+        "labels of ISIIS `train`.",
     ),
 }
 """task -> name of the result files, title, what was done"""
