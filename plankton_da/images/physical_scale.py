@@ -10,13 +10,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plankton_da.config import PreprocessConfig
 from plankton_da.errors import DataError, ImageError
 from plankton_da.images.preprocess import InstrumentLook, Preprocess
 from plankton_da.images.refs import open_image
+
+if TYPE_CHECKING:
+    from plankton_da.config import PreprocessConfig
 
 SAMPLE = 200
 """images of an instrument whose extent is looked at"""

@@ -10,15 +10,17 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plankton_da.config import InstrumentPreprocessConfig
 from plankton_da.errors import DataError, ImageError
 from plankton_da.images.preprocess import Crop, InstrumentLook, border_median, crop, gray_pixels
 from plankton_da.images.refs import open_image
+
+if TYPE_CHECKING:
+    from plankton_da.config import InstrumentPreprocessConfig
 
 Polarity: TypeAlias = Literal["dark_on_light", "light_on_dark"]
 

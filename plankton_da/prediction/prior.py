@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plankton_da.errors import BundleError, ManifestError, suggest
-from plankton_da.manifests.reading import read_table
 from plankton_da.networks.bundle import BundleInfo
 
 NO_PRIOR, ESTIMATED = "none", "estimated"
@@ -117,6 +116,8 @@ def read_prior(path: Path, classes: tuple[str, ...]) -> dict[str, float]:
             f"--prior {path}: expected none, estimated, or a table with the columns label,share; "
             f"no such file"
         )
+    from plankton_da.manifests.reading import read_table
+
     raw = read_table(path)
     raw.problems.raise_if_any()
     table = raw.table
