@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from plankton_da.errors import ManifestError
 from plankton_da.manifests.class_rules import (
@@ -18,10 +19,17 @@ from plankton_da.manifests.class_rules import (
     words_one_class,
     words_only_in_val,
 )
-from plankton_da.manifests.columns import arrow_of, column_of, encode
+from plankton_da.manifests.columns import (
+    TEXT,
+    EncodedTable,
+    arrow_of,
+    column_of,
+    combinations,
+    encode,
+)
 from plankton_da.manifests.decoding import decode_images
 from plankton_da.manifests.pairs import check_pair
-from plankton_da.manifests.pixel_sizes import median_sizes, size_remarks
+from plankton_da.manifests.pixel_sizes import median_sizes_of, size_remarks
 from plankton_da.manifests.presence import missing_images
 from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems, problem_lines
 from plankton_da.manifests.reading import RawTable, read_table
@@ -176,7 +184,8 @@ def check_manifest(
         mapped = count_use(table, classes)
         problems.extend(_unknown_labels(path, raw, classes))
         table = _mapped(table, classes)
-    problems.extend(_label_problems(path, raw, table))
+    encoded = raw.encoded if table is raw.table else EncodedTable(table)
+    problems.extend(_label_problems(path, raw, table, encoded))
     remarks: list[str] = []
     if "image" in table.columns and look_for_images:
         problems.extend(_image_problems(path, raw, open_images, workers, progress))
@@ -188,28 +197,31 @@ def check_manifest(
         fingerprint=raw.fingerprint,
         problems=problems.kept,
         totals=problems.totals,
-        counts=count_rows(table),
+        counts=_count(encoded),
         mapped=mapped,
         remarks=tuple(remarks),
-        pixel_sizes_um=median_sizes([raw.table]),
+        pixel_sizes_um=median_sizes_of([raw.encoded]),
     )
 
 
 def count_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Rows per instrument, split and label: columns instrument, split, label, n."""
+    return _count(EncodedTable(table))
+
+
+def _count(table: EncodedTable) -> pd.DataFrame:
     names = ["instrument", "split", "label"]
-    parts = [encode(column_of(table, name)) for name in names]
-    keys = np.zeros(len(table), dtype=np.int64)
-    for part in parts:
-        keys = keys * (len(part.values) + 1) + part.codes
-    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
-    rows = {name: column_of(table, name).iloc[first] for name in names}
+    columns = [table[name] for name in names]
+    codes, counts = combinations(*columns)
+    rows = {
+        name: pd.Series(column.values.take(pa.array(code)), dtype=TEXT)
+        for name, column, code in zip(names, columns, codes, strict=True)
+    }
     return pd.DataFrame({**rows, "n": counts}).sort_values(names, ignore_index=True)
 
 
 def _unknown_labels(path: Path, raw: RawTable, classes: dict[str, str]) -> Problems:
-    labels = encode(column_of(raw.table, "label"))
-    unknown = unmapped(labels, classes)
+    unknown = unmapped(raw.encoded["label"], classes)
     problems = Problems()
     for label in unknown:
         rows = np.flatnonzero(column_of(raw.table, "label") == label)
@@ -227,14 +239,16 @@ def _mapped(table: pd.DataFrame, classes: dict[str, str]) -> pd.DataFrame:
     return apply_taxonomy(table, {**dict(zip(unknown, unknown, strict=True)), **classes})
 
 
-def _label_problems(path: Path, raw: RawTable, table: pd.DataFrame) -> Problems:
+def _label_problems(
+    path: Path, raw: RawTable, table: pd.DataFrame, encoded: EncodedTable
+) -> Problems:
     problems = Problems()
-    labels = distinct_labels(table)
+    labels = distinct_labels(encoded)
     if len(labels) == 1:
         words = words_one_class(labels[0])
         problems.add([Problem(str(path), None, "label", "one_class", words)])
-    if column_of(table, "split").isin(LEARNT).any():  # else train is in another file
-        for label, rows, first in only_in_val(table):
+    if set(encoded["split"].values.to_pylist()) & set(LEARNT):  # else train is in another file
+        for label, rows, first in only_in_val(encoded):
             line = raw.lines.of(int(table.index[first]))
             words = words_only_in_val(label, rows)
             problems.add([Problem(str(path), line, "label", "label_only_in_val", words)])

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from plankton_da.manifests.columns import column_of, encode
+from plankton_da.manifests.columns import EncodedTable, combinations
 
 LEARNT = ("train", "")
 """splits that are learnt from; mid's rows without split are divided, and train gets most"""
 
 
-def only_in_val(table: pd.DataFrame) -> list[tuple[str, int, int]]:
+def only_in_val(table: EncodedTable) -> list[tuple[str, int, int]]:
     """Labels with rows in val and none to learn from: (label, number of rows, first row)."""
-    labels = encode(column_of(table, "label"))
-    split = column_of(table, "split")
-    count = len(labels.values)
-    learnt = _rows_of(labels.codes, np.asarray(split.isin(LEARNT), dtype=bool), count)
-    in_val = np.asarray(split == "val", dtype=bool)
-    val = _rows_of(labels.codes, in_val & ~labels.is_empty(), count)
+    labels, splits = table["label"], table["split"]
+    names, split_names = labels.values.to_pylist(), splits.values.to_pylist()
+    in_val: dict[int, int] = {}
+    learnt: set[int] = set()
+    codes, counts = combinations(labels, splits)
+    for label, split, count in zip(*(each.tolist() for each in (*codes, counts)), strict=True):
+        if split_names[split] in LEARNT:
+            learnt.add(label)
+        elif split_names[split] == "val" and names[label]:
+            in_val[label] = count
     found = []
-    for code in np.flatnonzero((val > 0) & (learnt == 0)).tolist():
-        first = int(np.flatnonzero(in_val & (labels.codes == code))[0])
-        found.append((str(labels.values[code].as_py()), int(val[code]), first))
+    for label in sorted(in_val.keys() - learnt):
+        of_label = labels.codes == label
+        first = int(np.argmax(of_label & (splits.codes == split_names.index("val"))))
+        found.append((names[label], in_val[label], first))
     return found
-
-
-def _rows_of(codes: NDArray[np.int32], where: NDArray[np.bool_], count: int) -> NDArray[np.int64]:
-    return np.bincount(codes[where], minlength=count)
 
 
 def words_only_in_val(label: str, rows: int) -> str:
@@ -39,9 +38,9 @@ def words_only_in_val(label: str, rows: int) -> str:
     )
 
 
-def distinct_labels(table: pd.DataFrame) -> list[str]:
+def distinct_labels(table: EncodedTable) -> list[str]:
     """Labels other than '', sorted."""
-    return sorted(set(column_of(table, "label").unique()) - {""})
+    return sorted(set(table["label"].values.to_pylist()) - {""})
 
 
 def words_one_class(label: str) -> str:

@@ -28,7 +28,7 @@ from plankton_da.manifests.raw_table import (
     found_among,
 )
 
-BLOCK = 1 << 23
+BLOCK = 1 << 21
 """bytes that are parsed at once: a row must fit"""
 _CHUNK = 1 << 18  # bytes that are counted at once: they fit a processor's cache
 

@@ -6,26 +6,31 @@ column itself.
 
 from __future__ import annotations
 
-import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from plankton_da.manifests.columns import arrow_of, encode
+from plankton_da.manifests.columns import chunks_of, encode, pieces
 
-_BYTES_AT_ONCE = 1 << 16  # their weights fit a processor's cache
-_WORTH_A_THREAD = 100_000  # rows
-_BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse
+_BYTES_AT_ONCE = 1 << 18  # they fit a processor's cache
+_ROWS_AT_ONCE = 1 << 16
+_LONG = 256  # bytes; longer texts are hashed one by one
+_FACTORS = np.random.default_rng(0).integers(0, 2**64, _LONG // 8 + 2, np.uint64) | np.uint64(1)
+_MASKS = np.frombuffer(b"".join(b"\xff" * n + bytes(8 - n) for n in range(9)), np.uint64)
+"""of the first 0 to 8 bytes of a word"""
 
 
 def has_repetitions(column: pd.Series[str]) -> bool:
     """True if two rows of the column have the same value."""
-    hashes = _hashes(arrow_of(column))
+    values = chunks_of(column)
+    if _are_increasing(values):
+        return False
+    hashes = _hashes(values)
     hashes.sort()
     if not (hashes[1:] == hashes[:-1]).any():
         return False
@@ -33,60 +38,59 @@ def has_repetitions(column: pd.Series[str]) -> bool:
     return len(encoded.values) < len(encoded.codes)
 
 
-def _hashes(values: pa.Array) -> NDArray[np.uint64]:
-    """A number (N,) for each text: the sum of ``letter[i] * base**i`` modulo 2**64."""
-    found = np.empty(len(values), np.uint64)
-    threads = max(min(os.cpu_count() or 1, len(values) // _WORTH_A_THREAD), 1)
-    bounds = np.linspace(0, len(values), threads + 1, dtype=np.int64).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        parts = [
-            pool.submit(_hash, values[first:stop], found[first:stop])
-            for first, stop in itertools.pairwise(bounds)
-        ]
-    for part in parts:
-        part.result()
-    return found
+def _are_increasing(values: pa.ChunkedArray) -> bool:
+    """Whether each value is greater than the one before, as names that were listed are."""
+    last = pa.array([], pa.large_string())
+    for piece in pieces(values, _ROWS_AT_ONCE):
+        if not pc.all(pc.less(piece.slice(0, len(piece) - 1), piece.slice(1)), min_count=0).as_py():
+            return False
+        if not pc.all(pc.less(last, piece.slice(0, len(last))), min_count=0).as_py():
+            return False
+        last = piece.slice(len(piece) - 1)
+    return True
 
 
-def _hash(values: pa.Array, found: NDArray[np.uint64]) -> None:
-    """Fill ``found``, many texts at a time.
+def _hashes(values: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """A number (N,) for each text."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = list(pool.map(_hash, pieces(values, _ROWS_AT_ONCE)))
+    return np.concatenate([np.empty(0, np.uint64), *parts])
 
-    From the running sum over their joined bytes, in which the part of the text that begins at byte
-    ``s`` is too large by the factor ``base**s``.
+
+def _hash(values: pa.Array) -> NDArray[np.uint64]:
+    """The same of some texts: each word of eight bytes is mixed, and all are added.
+
+    Words are as many as the text needs; bytes of the next text in the last of them are taken out.
     """
-    if not len(values):
-        return
+    found = np.empty(len(values), np.uint64)
     _, offsets, data = values.buffers()
     ends = np.frombuffer(offsets, np.int64)[values.offset : values.offset + len(values) + 1]
     letters = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
-    numbers, powers, inverses = _tables()
-    sums = np.zeros(_BYTES_AT_ONCE + 1, np.uint64)
+    near = np.zeros(_BYTES_AT_ONCE + _LONG + 8, np.uint8)
+    words = np.ndarray(len(near) - 7, np.uint64, near, strides=(1,))  # at every byte
     row = 0
     while row < len(values):
         stop = int(np.searchsorted(ends, ends[row] + _BYTES_AT_ONCE, side="right")) - 1
-        if stop == row:  # one text of many bytes
-            text = letters[ends[row] : ends[row + 1]].tobytes()
-            found[row] = np.uint64(hash(text) & (2**64 - 1))
-            row += 1
-            continue
-        starts = ends[row : stop + 1] - ends[row]
-        length = int(starts[-1])
-        terms = numbers[letters[ends[row] : ends[stop]]]
-        terms *= powers[:length]
-        np.cumsum(terms, out=sums[1 : length + 1])
-        at = sums[starts]
-        found[row:stop] = (at[1:] - at[:-1]) * inverses[starts[:-1]]
+        stop = max(stop, row + 1)
+        here = letters[ends[row] : ends[stop]][: len(near)]
+        near[: len(here)] = here
+        starts = ends[row:stop] - ends[row]
+        lengths = ends[row + 1 : stop + 1] - ends[row:stop]
+        sums = lengths.astype(np.uint64) * _FACTORS[-1]
+        short = np.minimum(lengths, _LONG)
+        whole = int(short.min()) // 8
+        for number in range(-(-int(short.max()) // 8)):
+            word = words[starts + 8 * number]
+            if number >= whole:
+                word &= _MASKS[np.clip(short - 8 * number, 0, 8)]
+            word ^= word >> np.uint64(32)
+            word *= _FACTORS[0]
+            word ^= word >> np.uint64(32)
+            word *= _FACTORS[number + 1]
+            sums += word
+        found[row:stop] = sums
+        for long in np.flatnonzero(lengths > _LONG).tolist():
+            text = letters[ends[row + long] : ends[row + long + 1]].tobytes()
+            found[row + long] = hash(text) & (2**64 - 1)
         row = stop
-
-
-@lru_cache(maxsize=1)
-def _tables() -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
-    """A random number for each byte, and the powers of the base and of its inverse modulo 2**64."""
-    numbers = np.random.default_rng(0).integers(0, 2**64, 256, dtype=np.uint64)
-    return numbers, _powers(_BASE), _powers(pow(_BASE, -1, 2**64))
-
-
-def _powers(base: int) -> NDArray[np.uint64]:
-    factors = np.full(_BYTES_AT_ONCE + 1, base, np.uint64)
-    factors[0] = 1
-    return np.multiply.accumulate(factors)
+    return found

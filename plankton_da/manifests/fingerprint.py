@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from plankton_da.manifests.columns import arrow_of
+from plankton_da.manifests.columns import chunks_of
 
 
 class Fingerprint:
@@ -18,11 +18,13 @@ class Fingerprint:
     def __init__(self) -> None:
         self._columns: dict[str, bytes] = {}
 
-    def add(self, name: str, column: pa.Array) -> None:
+    def add(self, name: str, column: pa.ChunkedArray) -> None:
         """A column of large strings without nulls."""
-        lengths = pc.binary_length(column).to_numpy()
-        digest = hashlib.sha256(lengths).digest()
-        self._columns[name] = digest + hashlib.sha256(letters(column)).digest()
+        of_lengths, of_letters = hashlib.sha256(), hashlib.sha256()
+        for chunk in column.chunks:
+            of_lengths.update(pc.binary_length(chunk).to_numpy())
+            of_letters.update(letters(chunk))
+        self._columns[name] = of_lengths.digest() + of_letters.digest()
 
     def hexdigest(self) -> str:
         """The fingerprint; '' where there is no column."""
@@ -38,7 +40,7 @@ def fingerprint_of(table: pd.DataFrame) -> str:
     """sha256 of the content: the same for CSV and Parquet, and for any order of the columns."""
     fingerprint = Fingerprint()
     for name in table.columns:
-        fingerprint.add(name, arrow_of(table[name]))
+        fingerprint.add(name, chunks_of(table[name]))
     return fingerprint.hexdigest()
 
 

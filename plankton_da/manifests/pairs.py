@@ -13,6 +13,7 @@ from plankton_da.manifests.class_rules import (
     words_one_class,
     words_only_in_val,
 )
+from plankton_da.manifests.columns import EncodedTable
 from plankton_da.manifests.problems import Problem, Problems
 from plankton_da.manifests.table import Manifest
 
@@ -62,14 +63,15 @@ def _mid_problems(file: str, table: pd.DataFrame) -> Problems:
             "those become val) or divide again: plankton-da manifest split --overwrite-split"
         )
         problems.add([_whole(file, "split", "empty_val", words)])
-    labels = distinct_labels(table)
+    encoded = EncodedTable(table)
+    labels = distinct_labels(encoded)
     if len(labels) == 1:
         problems.add([_whole(file, "label", "one_class", words_one_class(labels[0]))])
     bare = int(((table["label"] == "") & table["split"].isin((*LEARNT, "val"))).sum())
     if bare:
         words = f"{bare} row(s) of train or val have no label; label them or leave them out"
         problems.add([_whole(file, "label", "unlabelled", words)])
-    for label, rows, _ in only_in_val(table):
+    for label, rows, _ in only_in_val(encoded):
         words = words_only_in_val(label, rows)
         problems.add([_whole(file, "label", "label_only_in_val", words)])
     return problems

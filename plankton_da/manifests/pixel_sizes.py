@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from plankton_da.errors import UsageError
-from plankton_da.manifests.columns import column_of, encode
+from plankton_da.manifests.columns import EncodedTable, column_of, combinations, encode
 
 PLAUSIBLE_UM = (0.15, 250.0)
 """sides of pixels in micrometres, from microscopes to towed cameras (IFCB 0.29, UVP5 118)"""
@@ -116,19 +116,23 @@ def with_size(table: pd.DataFrame, size_um: float) -> tuple[pd.DataFrame, list[s
 
 def median_sizes(tables: Sequence[pd.DataFrame]) -> dict[str, float]:
     """Instrument -> median side of its pixels in micrometres, over rows that have one."""
+    return median_sizes_of([EncodedTable(table) for table in tables])
+
+
+def median_sizes_of(tables: Sequence[EncodedTable]) -> dict[str, float]:
+    """The same of tables that are encoded."""
     counts: dict[str, dict[float, int]] = {}
     for table in tables:
-        if "pixel_size_um" not in table.columns or table.empty:
+        if "pixel_size_um" not in table:
             continue
-        instruments = encode(column_of(table, "instrument"))
-        sizes = encode(table["pixel_size_um"])
+        instruments, sizes = table["instrument"], table["pixel_size_um"]
         numbers = [_number(text) for text in sizes.values.to_pylist()]
-        keys = instruments.codes.astype(np.int64) * len(numbers) + sizes.codes
-        for key, count in zip(*np.unique(keys, return_counts=True), strict=True):
-            name, size = instruments.values[int(key) // len(numbers)], numbers[key % len(numbers)]
+        codes, rows = combinations(instruments, sizes)
+        for code, place, count in zip(*(each.tolist() for each in (*codes, rows)), strict=True):
+            size = numbers[place]
             if size is not None and size > 0:
-                mine = counts.setdefault(str(name.as_py()), {})
-                mine[size] = mine.get(size, 0) + int(count)
+                mine = counts.setdefault(str(instruments.values[code].as_py()), {})
+                mine[size] = mine.get(size, 0) + count
     return {name: _median(found) for name, found in counts.items()}
 
 

@@ -5,8 +5,9 @@ Values stay in Arrow memory from file to table: ten million rows make no Python 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from plankton_da.manifests.columns import TEXT
+from plankton_da.manifests.columns import TEXT, EncodedTable, joined
 from plankton_da.manifests.fingerprint import Fingerprint
 from plankton_da.manifests.problems import Problem, Problems
 
@@ -49,6 +50,11 @@ class RawTable:
     fingerprint: str = ""
     """of all columns, if it was asked for"""
 
+    @cached_property
+    def encoded(self) -> EncodedTable:
+        """The columns of ``table`` as codes, once it is filled."""
+        return EncodedTable(self.table)
+
 
 def fill(
     raw: RawTable,
@@ -65,7 +71,8 @@ def fill(
         if fingerprint is not None:
             fingerprint.add(name, text)
         if wanted is None or name in wanted:
-            kept[name] = text
+            # what is read for its fingerprint is looked at once, which is not worth a copy
+            kept[name] = text if fingerprint is not None else joined(text)
     raw.table = frame_of(kept, rows)
     raw.fingerprint = fingerprint.hexdigest() if fingerprint is not None else ""
     return raw
@@ -76,7 +83,7 @@ def texts_of(
     path: Path,
     problems: Problems,
     utf8: bool = False,
-) -> Iterator[tuple[str, pa.Array]]:
+) -> Iterator[tuple[str, pa.ChunkedArray]]:
     """Columns as large strings without nulls, those left out that cannot be: a problem each.
 
     ``utf8``: they are known to be that, which need not be looked at again.
@@ -85,7 +92,9 @@ def texts_of(
         try:
             if pa.types.is_floating(column.type):
                 column = pc.if_else(pc.is_nan(column), None, column)
-            text = column.cast(pa.large_string()).fill_null("").combine_chunks()
+            text = column.cast(pa.large_string())
+            if text.null_count:
+                text = text.fill_null("")
             if not utf8:
                 text.validate(full=True)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -95,11 +104,11 @@ def texts_of(
             yield name, text
 
 
-def frame_of(columns: dict[str, pa.Array], rows: int) -> pd.DataFrame:
+def frame_of(columns: Mapping[str, pa.Array | pa.ChunkedArray], rows: int) -> pd.DataFrame:
     """A table, without a copy; it has its rows also where there is no column."""
     if not columns:
         return pd.DataFrame(index=pd.RangeIndex(rows))
-    frame = pa.table(columns).to_pandas(types_mapper={pa.large_string(): TEXT}.get)
+    frame = pa.table(dict(columns)).to_pandas(types_mapper={pa.large_string(): TEXT}.get)
     return frame if isinstance(frame, pd.DataFrame) else pd.DataFrame()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from plankton_da.manifests.columns import joined
 from plankton_da.manifests.csv_reading import read_csv, read_csv_names
 from plankton_da.manifests.fingerprint import Fingerprint
 from plankton_da.manifests.parquet_reading import read_parquet, read_parquet_names
@@ -64,4 +65,5 @@ def _read(
 def as_text(table: pa.Table, path: Path, problems: Problems) -> pd.DataFrame:
     """Every column cast to strings, nulls to ''; a column that cannot be is a problem."""
     columns = zip(table.column_names, table.columns, strict=True)
-    return frame_of(dict(texts_of(columns, path, problems)), len(table))
+    texts = texts_of(columns, path, problems)
+    return frame_of({name: joined(text) for name, text in texts}, len(table))

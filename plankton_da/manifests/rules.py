@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from plankton_da.errors import suggest
-from plankton_da.manifests.columns import OPTIONAL, REQUIRED, SPLITS, column_of, encode
+from plankton_da.manifests.columns import OPTIONAL, REQUIRED, SPLITS, combinations, encode
 from plankton_da.manifests.distinct import has_repetitions
 from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems
 from plankton_da.manifests.reading import RawTable
@@ -32,7 +32,7 @@ def value_problems(path: Path, raw: RawTable) -> Problems:
         problems.add([Problem(str(path), None, None, "empty", words)])
     for name in REQUIRED:
         if name in table.columns:
-            empty = np.asarray(column_of(table, name) == "", dtype=bool)
+            empty = np.asarray(table[name] == "", dtype=bool)
             problems.extend(problems_at(path, raw, empty, name, "empty_value", _NEEDED))
     if "object_id" in table.columns:
         problems.extend(_duplicate_ids(path, raw))
@@ -108,7 +108,7 @@ def _duplicate_ids(path: Path, raw: RawTable) -> Problems:
 
 
 def _unknown_splits(path: Path, raw: RawTable) -> Problems:
-    splits = encode(raw.table["split"])
+    splits = raw.encoded["split"]
     values = splits.values.to_pylist()
     unknown = [code for code, value in enumerate(values) if value not in (*SPLITS, "")]
     problems = Problems()
@@ -125,8 +125,13 @@ def _crossings(path: Path, raw: RawTable, name: str) -> Problems:
     """Values of a column that stand in rows of different splits; rows without split are free."""
     if name == "image" and not has_repetitions(raw.table[name]):
         return Problems()
-    values, splits = encode(raw.table[name]), encode(raw.table["split"])
+    values = encode(raw.table[name]) if name == "image" else raw.encoded[name]
+    splits = raw.encoded["split"]
     known = np.array([value in SPLITS for value in splits.values.to_pylist()], dtype=bool)
+    (of_value, of_split), _ = combinations(values, splits)
+    placed = of_value[known[of_split] & (of_value != values.empty)]
+    if len(np.unique(placed)) == len(placed):  # each in one split
+        return Problems()
     numbers = np.flatnonzero(known[splits.codes] & ~values.is_empty())
     values, splits = values.of_rows(numbers), splits.of_rows(numbers)
     first = values.first_rows()
@@ -153,7 +158,7 @@ def _crossings(path: Path, raw: RawTable, name: str) -> Problems:
 
 
 def _pixel_sizes(path: Path, raw: RawTable) -> Problems:
-    sizes = encode(raw.table["pixel_size_um"])
+    sizes = raw.encoded["pixel_size_um"]
     number = _matches(sizes.values, _POSITIVE_NUMBER)
     zero = _matches(sizes.values, r"^[^1-9eE]*([eE]|$)")
     wrong = (~number | zero)[sizes.codes] & ~sizes.is_empty()
