@@ -29,15 +29,46 @@ def run_file_of(out: Path) -> Path:
     return out.with_suffix(".run.json")
 
 
+def keep_others_run_file(out: Path, *, overwrite: bool) -> None:
+    """Refuse a result beside one of the same stem, for both would have one ``run.json``.
+
+    ``overwrite`` gives up the ``run.json`` of a file that is no longer there.
+
+    Raises
+    ------
+    OutputError
+        The ``run.json`` tells of another file than ``out``.
+    """
+    path = run_file_of(out)
+    try:
+        told = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return  # tells of nothing
+    other = told.get("result") if isinstance(told, dict) else None
+    if not isinstance(other, str) or other == out.name or Path(other).stem != out.stem:
+        return  # of another stem: it was renamed together with its result
+    if (out.parent / other).exists():
+        raise OutputError(
+            f"{path} says how {other} came to be, and {out.name} would overwrite it with its own; "
+            f"give an --out of another name than {out.stem}, or of another folder"
+        )
+    if not overwrite:
+        raise OutputError(
+            f"{path} says how {other} came to be, which is no longer beside it; move it to where "
+            f"{other} is, give another --out, or --overwrite if nobody needs it"
+        )
+
+
 def claim(out: Path, ledger: Ledger, inputs: Inputs, *, overwrite: bool) -> None:
     """Make sure that ``out`` may be written for these inputs.
 
     Raises
     ------
     OutputError
-        ``out`` is there and this ledger did not write it (unless ``overwrite``), or it holds rows
-        of an INPUT that is not named now.
+        ``out`` is there and this ledger did not write it (unless ``overwrite``), it holds rows
+        of an INPUT that is not named now, or its ``run.json`` would take the place of another's.
     """
+    keep_others_run_file(out, overwrite=overwrite)
     there = _sha256(out)
     note = ledger.read_note(_FINISHED) or {}
     if overwrite:
@@ -81,6 +112,7 @@ def finish(
         log.info("%d rows of the earlier result are of images that are gone or changed", gone)
 
     def before(sha256: str, tally: Tally) -> None:
+        keep_others_run_file(out, overwrite=True)  # one may have appeared since ``claim``
         counts = {
             "images": tally.images,
             "labels": dict(tally.labels.most_common()),

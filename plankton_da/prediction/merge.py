@@ -14,7 +14,7 @@ import pyarrow as pa
 from plankton_da.errors import BundleError, DataError, OutputError, UsageError, listed
 from plankton_da.images.refs import rebase
 from plankton_da.prediction.files import explained, replace_file, sha256_of
-from plankton_da.prediction.finish import run_file_of
+from plankton_da.prediction.finish import keep_others_run_file, run_file_of
 from plankton_da.prediction.order import ROWS_AT_ONCE
 from plankton_da.prediction.result import Tally, check_suffix, write_result
 from plankton_da.prediction.result_reading import ResultReader
@@ -87,7 +87,8 @@ def merge(shards: Sequence[Path], out: Path, *, overwrite: bool = False) -> Merg
     BundleError
         Shards of different models or options.
     OutputError
-        ``out`` exists and ``overwrite`` is False, or it cannot be written.
+        ``out`` exists and ``overwrite`` is False, its ``run.json`` would take the place of
+        another's, or it cannot be written.
     """
     check_suffix(out)
     if not shards:
@@ -98,6 +99,7 @@ def merge(shards: Sequence[Path], out: Path, *, overwrite: bool = False) -> Merg
         raise UsageError(f"--out {out} is one of the shards; give another name")
     if out.exists() and not overwrite:
         raise OutputError(f"{out} is there already; give another --out, or --overwrite")
+    keep_others_run_file(out, overwrite=overwrite)
 
     def before(sha256: str, tally: Tally) -> None:
         content = {

@@ -310,22 +310,6 @@ def test_sorting(tiny_bundle: Path, images: Path, tmp_path: Path) -> None:
         run(tiny_bundle, images, out=tmp_path / "Q.csv", sort_into=images / "sorted")
 
 
-def test_the_run_file_says_how_it_came_to_be(
-    tiny_bundle: Path, images: Path, tmp_path: Path
-) -> None:
-    import hashlib
-
-    run(tiny_bundle, images, out=tmp_path / "P.csv", bundle_uri="models:/plankton/3")
-    content = json.loads((tmp_path / "P.run.json").read_text())
-    assert content["bundle"] == "models:/plankton/3"
-    assert content["sha256"] == hashlib.sha256((tmp_path / "P.csv").read_bytes()).hexdigest()
-    assert content["inputs"] == ["in"]
-    assert content["images"] == 13
-    (made,) = content["runs"]
-    assert made["engine"] == "onnx"
-    assert {"numpy", "pillow", "onnxruntime", "plankton-da"} <= set(made["versions"])
-
-
 def test_nothing_to_classify(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no image"):

@@ -65,7 +65,7 @@ def shards(results: Path, suffix: str, *numbers: int) -> list[Path]:
 def test_joined_shards_are_one_run_byte_for_byte(
     suffix: str, joined: str, results: Path, tmp_path: Path
 ) -> None:
-    out = results / f"joined_{suffix}.{joined}"
+    out = results / f"joined_{suffix}_{joined}.{joined}"
     summary = merge(shards(results, suffix, 2, 3, 1), out)
     assert out.read_bytes() == (results / f"one_{joined}.{joined}").read_bytes()
     assert (summary.images, summary.shards, summary.failed) == (29, 3, 2)
