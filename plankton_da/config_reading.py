@@ -17,7 +17,6 @@ from plankton_da.errors import ConfigError, suggest
 QUICK = (
     "model.freeze=all",
     "model.bottleneck_dim=0",
-    "optimizer.lr=0.3",
     "training.frozen_copies=4",
     "training.yardstick=false",
 )
