@@ -26,6 +26,7 @@ DAMAGE = (
     NotImplementedError,
     RuntimeError,
     ValueError,
+    OverflowError,
     struct.error,
 )
 """what is raised on damaged, encrypted or unsupported archives"""
@@ -49,28 +50,29 @@ class Zip:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._zip = zipfile.ZipFile(file)
+        self._length = file.seek(0, 2)
         if self._is_inner():
             raise zipfile.BadZipFile("the table of contents at its end is an inner archive's")
 
     def _is_inner(self) -> bool:
         """Whether a cut archive was taken for one that is stored inside it."""
-        length = self._file.seek(0, 2)
-        self._file.seek(max(0, length - _END_BYTES - len(self._zip.comment)))
+        self._file.seek(max(0, self._length - _END_BYTES - len(self._zip.comment)))
         ends_here = self._file.read(4) == b"PK\x05\x06"
         offsets = [info.header_offset for info in self._zip.infolist()]
         return not ends_here and min(offsets, default=0) > 0
 
     def members(self) -> Iterator[Member]:
         """Every file in it; of several with one name the last."""
-        latest = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
+        latest = {info.filename: info for info in self._zip.infolist()}
         for name, info in latest.items():
-            yield Member(name, info.file_size, info.CRC)
+            if name and not name.endswith("/"):
+                yield Member(name, info.file_size, info.CRC)
 
     def read(self, name: str) -> bytes:
         """A member's bytes (``KeyError`` where there is none)."""
         info = self._zip.getinfo(name)
         check_size(info.file_size)
-        with self._zip.open(info) as file:
+        with self._opened(info) as file:
             return file.read(MAX_MEMBER_BYTES)
 
     def sizes(self, name: str) -> tuple[int, int]:
@@ -80,8 +82,13 @@ class Zip:
 
     def unpack(self, name: str, target: IO[bytes]) -> None:
         """Copy a member's bytes."""
-        with self._zip.open(name) as file:
+        with self._opened(self._zip.getinfo(name)) as file:
             shutil.copyfileobj(file, target, _CHUNK)
+
+    def _opened(self, info: zipfile.ZipInfo) -> IO[bytes]:
+        if not 0 <= info.header_offset < self._length:  # which no file system may know
+            raise zipfile.BadZipFile(f"{info.filename} is said to be beyond the archive's end")
+        return self._zip.open(info)
 
     def close(self) -> None:
         """Close the file."""

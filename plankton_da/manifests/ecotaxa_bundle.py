@@ -10,7 +10,6 @@ import re
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from plankton_da.errors import DataError
+from plankton_da.images.zips import DAMAGE as ZIP_DAMAGE
 
 TABLE_NAME = re.compile(r"ecotaxa.*\.(tsv|txt)")
 _UVP6 = re.compile(r".*Images\.zip")
@@ -25,9 +25,6 @@ _UVP6 = re.compile(r".*Images\.zip")
 _DEEPEST = 2
 """zips in zips: an archive may hold itself"""
 MAX_UNPACKED = 64 * 2**30  # bytes
-
-ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-"""what ``zipfile`` raises on damaged archives"""
 
 
 class Place(Protocol):

@@ -20,6 +20,8 @@ from plankton_da.manifests.raw_table import (
     found_among,
 )
 
+DAMAGE = (pa.ArrowException, UnicodeDecodeError)
+"""what is raised on damaged files, beside OSError"""
 _DAMAGED = "is not a whole Parquet file: {}; write it again"
 
 
@@ -39,7 +41,7 @@ def read_parquet(
             read = raw.names if fingerprint is not None else found_among(raw.names, wanted)
             columns = _one_by_one(file, read)
             return fill(raw, path, columns, file.metadata.num_rows, wanted, fingerprint)
-    except pa.ArrowException as error:
+    except DAMAGE as error:
         return failed(path, "unreadable", _DAMAGED.format(error))
 
 
@@ -49,7 +51,7 @@ def read_parquet_names(path: Path) -> RawTable:
     try:
         with path.open("rb") as stream:
             raw.names = list(pa.parquet.read_schema(stream).names)
-    except pa.ArrowException as error:
+    except DAMAGE as error:
         return failed(path, "unreadable", _DAMAGED.format(error))
     raw.problems.add(doubled_columns(path, raw.names, None))
     return raw

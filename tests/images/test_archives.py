@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -161,6 +162,33 @@ def test_random_damage_never_breaks_out(tmp_path: Path) -> None:
                 assert found == FILES[member] or found in codes or name.endswith(".tar"), (
                     "only tars have no checksums"
                 )
+
+
+def central(data: bytes, at: int, new: bytes) -> bytes:
+    """A zip whose table of contents is changed from byte ``at`` of its first entry on."""
+    start = data.index(b"PK\x01\x02") + at
+    return data[:start] + new + data[start + len(new) :]
+
+
+def test_a_member_without_a_name_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "nameless.zip"
+    path.write_bytes(central(zip_of({"a": b"1", "b": b"2"}), 28, b"\0\0\1\0"))
+    assert names(path) == ["b"]
+    assert code(path, "") == "archive_damaged"
+
+
+@pytest.mark.parametrize("offset", [10**6, 2**60, 2**63, 2**64 - 1])
+def test_a_member_that_is_said_to_be_far_away(offset: int, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        far = zipfile.ZipInfo("far.png")
+        far.extra = struct.pack("<HHQ", 1, 8, offset)  # zip64: where a long archive has it
+        archive.writestr(far, b"1")
+        archive.writestr("near.png", b"2")
+    path = tmp_path / "far.zip"
+    path.write_bytes(central(buffer.getvalue(), 42, b"\xff\xff\xff\xff"))
+    assert code(path, "far.png") == "archive_damaged"
+    assert read_member(path, ("near.png",)) == b"2"
 
 
 def test_one_archive_in_another(tmp_path: Path) -> None:

@@ -287,6 +287,16 @@ def test_a_damaged_member(tmp_path: Path) -> None:
     assert codes(check_bundle(path)) == {"unreadable": 1}
 
 
+def test_a_member_whose_own_name_is_no_text(tmp_path: Path) -> None:
+    files = {"a.png": picture(), "ecotaxa_x.tsv": tsv([HEADER, TYPES, GOOD])}
+    path = zipped(tmp_path / "a.zip", files)
+    data = bytearray(path.read_bytes())
+    data[6:8] = (0x800).to_bytes(2, "little")  # of the image: its name is UTF-8
+    data[30] = 0x85
+    path.write_bytes(data)
+    assert codes(check_bundle(path)) == {"unreadable": 1}
+
+
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         check_bundle(tmp_path / "gone.zip")

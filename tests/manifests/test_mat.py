@@ -66,6 +66,20 @@ def test_what_is_no_matlab_file(tmp_path: Path) -> None:
         read_mat(tmp_path / "absent.mat", ())
 
 
+def test_more_dimensions_than_an_array_can_have(tmp_path: Path) -> None:
+    path = tmp_path / "deep.mat"
+    savemat(path, {"rows": np.ones((1,) * 32)})
+    assert read_mat(path, ("rows",))["rows"].size == 1  # type: ignore[union-attr]
+    raw = path.read_bytes()
+    sizes = raw.index((5).to_bytes(4, "little") + (128).to_bytes(4, "little"))
+    more = raw[sizes + 8 : sizes + 136] * 9
+    whole = len(raw) - 136 + len(more) - 128
+    raw = raw[: sizes + 4] + len(more).to_bytes(4, "little") + more + raw[sizes + 136 :]
+    path.write_bytes(raw[:132] + whole.to_bytes(4, "little") + raw[136:])
+    with pytest.raises(ManifestError, match="rows has 288 dimensions"):
+        read_mat(path, ("rows",))
+
+
 def test_real_files(shared_data: Path) -> None:
     folder = shared_data / "formats" / "ifcb"
     classes = read_mat(folder / "v2_class" / "class2use.mat", ("class2use",))["class2use"]

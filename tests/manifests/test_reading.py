@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plankton_da.errors import ManifestError
-from plankton_da.manifests.reading import read_table
+from plankton_da.manifests.ingest.tables import read_loose_table
+from plankton_da.manifests.reading import read_names, read_table
 from plankton_da.manifests.table import read_manifest
 
 HEADER = "object_id,image,instrument,label\n"
@@ -155,6 +156,17 @@ def test_parquet_of_other_types_becomes_strings(tmp_path: Path) -> None:
         ["7", "a.png", "I", "NA", "1.5"],
         ["8", "b.png", "I", "", ""],
     ]
+
+
+def test_a_parquet_file_whose_columns_names_are_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    pd.DataFrame({"object_id": ["1"], "image": ["a"], "instrument": ["I"]}).to_parquet(path)
+    path.write_bytes(path.read_bytes().replace(b"instrument", b"instr\x8dment"))
+    with pytest.raises(ManifestError, match=r"m\.parquet: is not a whole Parquet file"):
+        read_manifest(path)
+    assert [problem.code for problem in read_names(path).problems] == ["unreadable"]
+    with pytest.raises(ManifestError, match="is not a whole Parquet file"):
+        read_loose_table(path)
 
 
 def test_parquet_column_that_is_no_text(tmp_path: Path) -> None:

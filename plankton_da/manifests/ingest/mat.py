@@ -23,6 +23,7 @@ from plankton_da.errors import ManifestError
 _MAX_BYTES = 32 * 2**20
 _MAX_UNPACKED = 256 * 2**20
 _HEADER_BYTES = 128
+_MOST_DIMENSIONS = 32  # of an array of numpy's
 
 _MATRIX, _COMPRESSED = 14, 15
 _NUMBERS = {
@@ -144,6 +145,8 @@ def _numbers(matrix: _Matrix, order: str) -> NDArray[np.float64]:
     if code is None or len(data) % int(code[1]):
         raise _DamagedError(f"{matrix.name} holds no numbers")
     values = np.frombuffer(data, np.dtype(f"{order}{code}")).astype(np.float64)
+    if len(matrix.shape) > _MOST_DIMENSIONS:
+        raise _DamagedError(f"{matrix.name} has {len(matrix.shape)} dimensions")
     if any(size < 0 for size in matrix.shape) or math.prod(matrix.shape) != len(values):
         raise _DamagedError(f"{matrix.name} has {len(values)} numbers, not {matrix.shape}")
     return values.reshape(matrix.shape, order="F")

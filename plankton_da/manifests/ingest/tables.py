@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from plankton_da.errors import ManifestError
 from plankton_da.manifests.csv_reading import BLOCK, survey
 from plankton_da.manifests.ingest.rows import Rows
+from plankton_da.manifests.parquet_reading import DAMAGE
 from plankton_da.manifests.problems import Problems
 from plankton_da.manifests.reading import as_text
 
@@ -77,9 +78,10 @@ def _read_parquet(path: Path) -> LooseTable:
     try:
         with path.open("rb") as stream:
             table = pa.parquet.read_table(stream)
-    except pa.ArrowException as error:
+        names = table.column_names
+    except DAMAGE as error:
         raise ManifestError(f"{path}: is not a whole Parquet file: {error}") from error
-    _check_header(path, table.column_names)
+    _check_header(path, names)
     problems = Problems()
     frame = as_text(table, path, problems)
     return LooseTable(frame, None, remarks=[f"{each} (left out)" for each in problems])
