@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from plankton_da.errors import DataError
-from plankton_da.images.zips import DAMAGE as ZIP_DAMAGE
+from plankton_da.images.zips import DAMAGE
 
 TABLE_NAME = re.compile(r"ecotaxa.*\.(tsv|txt)")
 _UVP6 = re.compile(r".*Images\.zip")
@@ -37,7 +37,7 @@ class Place(Protocol):
         """Whether it is there."""
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file; OSError or one of ``ZIP_DAMAGE`` where that fails."""
+        """Open a file; OSError or one of ``DAMAGE`` where that fails."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _tables(place: Place, before: str, stack: ExitStack, depth: int = 0) -> Iter
 def _opened(source: Path | IO[bytes], shown: str, stack: ExitStack) -> _Zip:
     try:
         return _Zip(stack.enter_context(zipfile.ZipFile(source)))
-    except (OSError, *ZIP_DAMAGE) as error:
+    except (OSError, *DAMAGE) as error:
         raise DataError(f"{shown}: is no zip that can be read: {error}; make it again") from None
 
 
@@ -131,7 +131,7 @@ def _unpacked(place: Place, name: str, shown: str, stack: ExitStack) -> IO[bytes
     try:
         with place.open(name) as packed:
             shutil.copyfileobj(packed, _Bounded(file, shown), 1 << 20)
-    except (OSError, *ZIP_DAMAGE) as error:
+    except (OSError, *DAMAGE) as error:
         raise DataError(f"{shown}: cannot be unpacked: {error}; make it again") from None
     file.seek(0)
     return file

@@ -14,7 +14,8 @@ from typing import Any
 
 from plankton_da.errors import ImageError, ManifestError
 from plankton_da.images.decoding import decode
-from plankton_da.manifests.ecotaxa_bundle import TABLE_NAME, ZIP_DAMAGE, BundleTable, open_bundle
+from plankton_da.images.zips import DAMAGE
+from plankton_da.manifests.ecotaxa_bundle import TABLE_NAME, BundleTable, open_bundle
 from plankton_da.manifests.ecotaxa_faults import Faults
 from plankton_da.manifests.ecotaxa_header import FreeColumns, header_of
 from plankton_da.manifests.ecotaxa_row import RowRules
@@ -151,7 +152,7 @@ def _check_table(
                 image = rules.check(row, header, found)
                 if image is not None:
                     _check_image(table, image, row.line, rules.update_only, found, open_images)
-    except (OSError, ManifestError, *ZIP_DAMAGE) as error:
+    except (OSError, ManifestError, *DAMAGE) as error:
         found.error(None, None, "unreadable", f"cannot be read: {error}")
     return count
 
@@ -197,7 +198,7 @@ def _check_image(
             kind = decode(io.BytesIO(data), len(data)).format
         except ImageError as error:
             found.error(line, column, error.code, f"the image {image!r}: {error.words}")
-        except (OSError, *ZIP_DAMAGE) as error:
+        except (OSError, *DAMAGE) as error:
             found.error(line, column, "unreadable", f"the image {image!r} cannot be read: {error}")
         else:
             if kind not in IMAGE_FORMATS:
