@@ -16,9 +16,11 @@ from pydantic import ValidationError
 
 from plankton_da.config import Config
 from plankton_da.errors import ConfigError, OutputError
+from plankton_da.prediction.files import FileLock, explained
 
 BUNDLE = "bundle"
 _UNFINISHED = ".tmp"
+_LOCK = "lock"
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class RunFolder:
         self.bundle = path / BUNDLE
         self._state = path / "run.json"
         self._result = path / "result.json"
+        self._lock = FileLock(path / _LOCK, path, "give another output_dir: --set output_dir=...")
 
     def claim(self, config: Config, *, resume: bool, processes: int = 1) -> TrainResult | None:
         """Take the folder for a run of ``config``; the result of a run that is finished.
@@ -84,6 +87,23 @@ class RunFolder:
             )
         return None
 
+    def lock(self) -> None:
+        """Keep other processes from training here until ``unlock`` or the end of this one.
+
+        A folder that is not there yet is locked by ``begin``, which makes it.
+
+        Raises
+        ------
+        OutputError
+            Another process trains here.
+        """
+        if self.path.is_dir():
+            self._lock.acquire()
+
+    def unlock(self) -> None:
+        """Let others train here."""
+        self._lock.release()
+
     def run_id(self) -> str | None:
         """The MLflow run of an earlier attempt."""
         return self._read_state().get("run_id") if self._state.exists() else None
@@ -108,6 +128,9 @@ class RunFolder:
         self, config: Config, run_id: str | None, start: str | None = None, processes: int = 1
     ) -> None:
         """Record what runs here; remove what a killed process left half written."""
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        self.lock()
         for leftover in self._leftovers():
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -164,8 +187,9 @@ class RunFolder:
             )
 
     def _is_empty(self) -> bool:
-        """Nothing is there but what a killed process left half written."""
-        return self.path.is_dir() and set(self.path.iterdir()) == set(self._leftovers())
+        """Nothing is there but a lock and what a killed process left half written."""
+        known = {*self._leftovers(), self.path / _LOCK}
+        return self.path.is_dir() and known.issuperset(self.path.iterdir())
 
     def _leftovers(self) -> list[Path]:
         return [*self.path.glob(f".*.json.*{_UNFINISHED}"), *self.path.glob(f".{BUNDLE}.*")]

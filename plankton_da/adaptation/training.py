@@ -89,6 +89,16 @@ def _train(
     finished = ranks.first_says(folder.claim, config, resume=resume, processes=ranks.count)
     if finished is not None:
         return finished
+    ranks.first_does(folder.lock)
+    try:
+        return _train_locked(config, backbone, ranks, folder, progress)
+    finally:
+        folder.unlock()
+
+
+def _train_locked(
+    config: Config, backbone: nn.Module | None, ranks: Ranks, folder: RunFolder, progress: bool
+) -> TrainResult:
     keep_freed_memory()
     device = settle_device(config.training.device)
     start = ranks.in_turn(find_start, config, backbone)

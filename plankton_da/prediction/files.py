@@ -85,20 +85,23 @@ def _sync_folder(folder: Path) -> None:
 class FileLock:
     """An exclusive lock that the operating system drops when its process ends, however it ends."""
 
-    def __init__(self, path: Path, what: Path) -> None:
+    def __init__(self, path: Path, what: Path, way_out: str = "give another --out") -> None:
         """``what`` is the result that the lock protects, for the message."""
         self._path = path
         self._what = what
+        self._way_out = way_out
         self._file: BinaryIO | None = None
 
     def acquire(self) -> None:
-        """Take the lock.
+        """Take the lock, unless it is held already.
 
         Raises
         ------
         OutputError
             Another process has it, or the file cannot be made.
         """
+        if self._file is not None:
+            return
         with explained(self._path):
             file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", 0)
         try:
@@ -107,8 +110,8 @@ class FileLock:
             holder = _holder(file)
             file.close()
             raise OutputError(
-                f"{self._what}: another process is writing it ({holder}); wait for it, or give "
-                f"another --out"
+                f"{self._what}: another process is writing it ({holder}); wait for it, or "
+                f"{self._way_out}"
             ) from None
         self._file = file  # whose closing ends the lock
         with contextlib.suppress(OSError):  # the holder's name is a courtesy; a disk may be full

@@ -21,6 +21,7 @@ def begun(folder: Path, drop: str, changes: dict[str, object]) -> Config:
     run = RunFolder(folder)
     run.claim(config, resume=False)
     run.begin(config, None, None, 1)
+    run.unlock()
     state = json.loads((folder / "run.json").read_text())
     section, key = drop.split(".")
     del state["config"][section][key]

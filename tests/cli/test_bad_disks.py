@@ -99,8 +99,12 @@ def test_an_existing_file_outlives_a_full_disk(
 @pytest.mark.parametrize(
     ("room", "words", "left"),
     [
-        (0, "run.json: cannot be written", []),
-        (MEGABYTE, "checkpoints/step_0000001.pt: the checkpoint cannot be", ["run/run.json"]),
+        (0, "run.json: cannot be written", ["run/lock"]),
+        (
+            MEGABYTE,
+            "checkpoints/step_0000001.pt: the checkpoint cannot be",
+            ["run/lock", "run/run.json"],
+        ),
         (7 * MEGABYTE, "bundle: the bundle cannot be written", None),
         (8 * MEGABYTE, "bundle: the bundle cannot be written", None),
     ],
@@ -121,7 +125,7 @@ def test_a_disk_that_fills_up_while_training(
     assert "no space left" in done.stderr.lower()
     assert "--resume" in done.stderr
     checkpoints = [f"run/checkpoints/step_000000{step}.pt" for step in (1, 2)]
-    assert disk.names() == ([*checkpoints, "run/run.json"] if left is None else left)
+    assert disk.names() == ([*checkpoints, "run/lock", "run/run.json"] if left is None else left)
     disk.make_room()
     done = train("--resume", output_dir=output_dir)
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from plankton_da.adaptation.run_folder import RunFolder
+
 Ended = subprocess.CompletedProcess[str]
 Run = Callable[..., Ended]
 
@@ -213,3 +215,17 @@ def test_ctrl_c_while_classifying(
     document = json.loads(done.stdout)
     assert document["images"] == document["classified"] + document["reused"] == 20_000
     assert document["reused"] > 2000
+
+
+def test_two_processes_never_train_in_one_folder(train: Run, own_run: Path) -> None:
+    (own_run / "result.json").unlink()  # it is not finished
+    folder = RunFolder(own_run)
+    folder.lock()
+    done = train("--resume")
+    assert done.returncode == 2
+    assert f"another process is writing it ({socket.gethostname()}, process {os.getpid()})" in (
+        done.stderr
+    )
+    assert "give another output_dir: --set output_dir=..." in done.stderr
+    folder.unlock()
+    assert train("--resume").returncode == 0
