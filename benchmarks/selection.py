@@ -1,6 +1,6 @@
 """Choosing a model without target labels: what each criterion picks, and what that loses.
 
-    python -m benchmarks.selection --forward runs/isiis_pwspc --reverse runs/pwspc_isiis
+    python -m benchmarks.selection --forward runs/isiis_pwspc [DIR ...] --reverse runs/pwspc_isiis
 
 Takes every checkpoint of the finished runs of ``benchmarks.isiis_pwspc`` in these folders. The
 oracle is the macro recall on the target's ``test``. For each criterion: Spearman's rank correlation
@@ -22,13 +22,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from benchmarks.isiis_pwspc import RESULTS
+from benchmarks.isiis_pwspc import CLASSES, RESULTS
 from benchmarks.provenance import provenance
 from plankton_da.adaptation.checkpoints import checkpoint_path, read_checkpoint
 from plankton_da.adaptation.selection import GATE, collapsed
+from plankton_da.evaluation.metrics import score as metrics_of
+from plankton_da.evaluation.priors import estimate_prior
 from plankton_da.images.refs import open_image
 from plankton_da.manifests.table import read_manifest
 from plankton_da.networks.bundle import Bundle, read_bundle
+from plankton_da.prediction.abstention import entropy
 from plankton_da.prediction.predictor import Predictor
 
 DRAWS = 200
@@ -54,30 +57,72 @@ Criterion = Callable[[Sequence[Checkpoint]], np.ndarray]
 """candidates -> (candidates,) score, the greatest is picked; -inf: never"""
 
 
-def read_runs(folder: Path) -> list[Checkpoint]:
-    """All checkpoints of all finished runs; predictions are kept beside them."""
-    pixels: dict[str, tuple[list[np.ndarray], str]] = {}
+def read_runs(folders: Sequence[Path]) -> list[Checkpoint]:
+    """All checkpoints of all finished runs; what they predict is kept beside them."""
+    shown: dict[tuple[str, str], Images] = {}
     found = []
-    for result in sorted(folder.glob("*/result.json")):
+    for result in sorted(path for folder in folders for path in folder.glob("*/result.json")):
         run = result.parent
         name = run.name.rpartition("-")[0]
         if name in ORACLES or name.startswith("few_"):
             continue
-        for entry in json.loads((run / "history.json").read_text()):
-            if entry["mid_macro_recall"] is None:
+        steps = sorted(int(path.stem.partition("_")[2]) for path in run.glob("checkpoints/*.pt"))
+        history = read_checkpoint(checkpoint_path(run / "checkpoints", steps[-1])).history
+        for step, noted in zip(steps, history, strict=True):
+            if noted["mid_macro_recall"] is None:
                 continue
-            predicted = target_probabilities(run, entry["step"], folder, pixels)
-            found.append(Checkpoint(run.name, name, entry, predicted))
+            target, test = probabilities_of(run, step, shown)
+            found.append(Checkpoint(f"{run.parent.name}/{run.name}", name, {}, target))
+            found[-1].entry.update(_entry(noted, found[-1], test))
+            print(found[-1].run, step, f"{found[-1].entry['oracle_macro_recall']:.3f}", flush=True)
     return found
 
 
-def target_probabilities(
-    run: Path, step: int, folder: Path, cache: dict[str, tuple[list[np.ndarray], str]]
-) -> np.ndarray:
-    """(N, K) of the target's unlabelled images, by the network as it was at ``step``."""
-    kept = run / f"target_{step}.npy"
-    if kept.exists():
-        return np.load(kept)
+def _entry(
+    noted: Mapping[str, Any], candidate: Checkpoint, test: tuple[np.ndarray, Images]
+) -> dict[str, Any]:
+    """What every evaluation notes, made from the predictions; ``test`` makes the oracle."""
+    candidate.entry["temperature"] = noted["temperature"]
+    target = tempered(candidate)
+    names = np.array(CLASSES, dtype=object)
+    predicted, images = test
+    classes = images.classes
+    figures = metrics_of(
+        images.labels.tolist(),
+        [classes[k] for k in predicted.argmax(1)],
+        predicted.max(1),
+        names.tolist(),
+        bootstrap=0,
+    )
+    uniform = np.full(target.shape[1], 1 / target.shape[1])
+    marginal = float(entropy(target.mean(0)))
+    return {
+        "step": noted["step"],
+        "temperature": noted["temperature"],
+        "mid_macro_recall": noted["mid_macro_recall"],
+        "oracle_macro_recall": figures["macro_recall"],
+        "infomax": marginal - float(entropy(target).mean()),
+        "target_confidence": float(target.max(1).mean()),
+        "effective_classes": float(np.exp(marginal)),
+        "mid_effective_classes": float(target.shape[1]),
+        "target_prior": estimate_prior(target, uniform, pseudocount=1.0),
+    }
+
+
+@dataclass(frozen=True)
+class Images:
+    """Preprocessed images of one manifest."""
+
+    pixels: list[np.ndarray]
+    labels: np.ndarray
+    instrument: str
+    classes: tuple[str, ...]
+
+
+def probabilities_of(
+    run: Path, step: int, shown: dict[tuple[str, str], Images]
+) -> tuple[np.ndarray, tuple[np.ndarray, Images]]:
+    """(N, K) of the target's unlabelled images and of its test, by the network at ``step``."""
     bundle = read_bundle(run / "bundle")
     state = read_checkpoint(checkpoint_path(run / "checkpoints", step)).method
     prefix = "teacher.network." if "teacher.network.head.weight" in state else "network."
@@ -86,25 +131,30 @@ def target_probabilities(
     )
     info = bundle.info.model_copy(update={"temperature": 1.0})
     predictor = Predictor(Bundle(info, bundle.network), engine="torch", device="cpu")
-    key = predictor.preprocess.hash()
-    if key not in cache:
-        manifest = read_manifest(folder / "target.csv")
-        instrument = manifest.instruments[0]
-        images = manifest.column("image")
-        shown = [
-            predictor.preprocess(open_image(ref, Path(str(manifest.root))), instrument)
-            for ref in images
-        ]
-        cache[key] = shown, instrument
-    shown, instrument = cache[key]
-    found = np.concatenate(
-        [
-            predictor.probabilities(np.stack(shown[start : start + 64]), instrument)
-            for start in range(0, len(shown), 64)
-        ]
-    )
-    np.save(kept, found)
-    return found
+    found = []
+    for name in ("target", "test"):
+        key = (predictor.preprocess.hash(), str(run.parent / name))
+        if key not in shown:
+            manifest = read_manifest(run.parent / f"{name}.csv")
+            instrument, root = manifest.instruments[0], Path(str(manifest.root))
+            pixels = [
+                predictor.preprocess(open_image(ref, root), instrument)
+                for ref in manifest.column("image")
+            ]
+            labels = manifest.column("label").to_numpy(dtype=object)
+            shown[key] = Images(pixels, labels, instrument, info.classes)
+        kept = run / f"{name}_{step}.npy"
+        if not kept.exists():
+            images = shown[key]
+            parts = [
+                predictor.probabilities(
+                    np.stack(images.pixels[start : start + 64]), images.instrument
+                )
+                for start in range(0, len(images.pixels), 64)
+            ]
+            np.save(kept, np.concatenate(parts))
+        found.append((np.load(kept), shown[key]))
+    return found[0][0], found[1]
 
 
 def of_entry(key: str) -> Criterion:
@@ -199,8 +249,12 @@ def judge(candidates: Sequence[Checkpoint]) -> dict[str, dict[str, float]]:
 def main() -> None:
     """Judge and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--forward", type=Path, required=True, help="--work of ISIIS to PWSPC")
-    parser.add_argument("--reverse", type=Path, required=True, help="--work of PWSPC to ISIIS")
+    parser.add_argument(
+        "--forward", type=Path, nargs="+", required=True, help="--work of ISIIS to PWSPC"
+    )
+    parser.add_argument(
+        "--reverse", type=Path, nargs="*", default=[], help="--work of PWSPC to ISIIS"
+    )
     options = parser.parse_args()
     tasks = {"ISIIS to PWSPC": options.forward, "PWSPC to ISIIS": options.reverse}
     document: dict[str, Any] = {**provenance(), "draws": DRAWS, "tasks": {}}
@@ -211,8 +265,8 @@ def main() -> None:
         "of the best candidate, less that of the one picked; among all candidates, and the mean "
         f"and the worst over {DRAWS} draws of half of the runs. Nothing was tuned on them.",
     ]
-    for title, folder in tasks.items():
-        candidates = read_runs(folder)
+    for title, folders in tasks.items():
+        candidates = read_runs(folders)
         if not candidates:
             continue
         judged = judge(candidates)
