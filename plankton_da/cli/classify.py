@@ -62,7 +62,7 @@ Abstain = Annotated[
     typer.Option(
         metavar="SHARE",
         help="Call images unclassified that are less certain than all but this share of mid's "
-        "were, such as 0.05; they may be of a class that mid lacks.",
+        "were, such as 0.05.",
     ),
 ]
 
