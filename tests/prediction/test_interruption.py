@@ -79,7 +79,7 @@ def undisturbed(tiny_bundle: Path, images: Path) -> dict[str, bytes]:
     """What a run that nothing disturbs writes, by suffix; beside the images, as the others."""
     found = {}
     for suffix in (".csv", ".parquet"):
-        out = images.parent / f"undisturbed{suffix}"
+        out = images.parent / f"undisturbed_{suffix[1:]}{suffix}"
         done = run(tiny_bundle, images, out)
         assert done.returncode == 0, done.stderr
         assert done.stdout == "120\n"
