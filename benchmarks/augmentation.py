@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.isiis_pwspc import CLASSES, RESULTS
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 from plankton_da.evaluation.metrics import score
 from plankton_da.images.augment import Augment, build_augmentation
 from plankton_da.images.preprocess import Preprocess
@@ -152,10 +152,9 @@ def main() -> None:
             f"| {row['augmentation']} | {row['target_macro_recall']:.3f} | {low:.2f} to {high:.2f} "
             f"| {row['target_accuracy']:.3f} | {row['mid_macro_recall']:.3f} |"
         )
-    versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     lines += [
         "",
-        f"{document['machine']}; {document['date']}; {versions}; commit {document['commit']}.",
+        footer(document),
     ]
     text = "\n".join(lines)
     (RESULTS / "augmentation.md").write_text(text + "\n")

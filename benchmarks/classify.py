@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.classify_memory import FreePredictor
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 
 RESULTS = Path(__file__).parent / "results"
 BATCH = 32
@@ -292,7 +292,9 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     return {
         "cores": cores,
         "model": about,
-        "int8": None if info.int8 is None else info.int8.model_dump(mode="json"),
+        "int8": None
+        if info.int8 is None
+        else info.int8.model_dump(mode="json", exclude={"manifests"}),
         "best_number_of_workers": best,
         "workers_tried": {str(workers): found for workers, found in tries.items()},
         "rounds": rounds,
@@ -406,10 +408,7 @@ def report(document: dict[str, Any], options: argparse.Namespace) -> str:
         "writes parts and the result. The main process has threads beside it that take the pixels "
         "from the decoding processes and stack them for the model.",
         "",
-        f"{document['machine']}; load average {document['load_average'][0]:.1f}; "
-        f"{document['date']}; "
-        + ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-        + f"; commit {document['commit']}.",
+        footer(document),
     ]
     return "\n".join(lines)
 
@@ -440,7 +439,7 @@ def main() -> None:
     document = {
         **provenance(),
         "load_average": load,
-        "options": {name: str(value) for name, value in vars(options).items()},
+        "options": {"images": options.images, "rounds": options.rounds},
         **summarise(found),
         **found,
     }

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = (20_000, 200_000)
@@ -176,9 +176,7 @@ def main() -> None:
         "",
         f"Peak RSS at {SIZES[1]:,} images: {growth:.3f} of that at {SIZES[0]:,}.",
         "",
-        f"{document['machine']}; load average {os.getloadavg()[0]:.1f}; {document['date']}; "
-        + ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-        + f"; commit {document['commit']}.",
+        footer(document),
     ]
     (RESULTS / "classify_memory.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

@@ -41,6 +41,7 @@ from plankton_da.prediction.predictor import Predictor
 RESULTS = Path(__file__).parent / "results"
 COLUMNS, ROWS = 40, 50  # tiles of a sheet
 SIZE = 28  # pixels
+FILES = {"mid", "target"}
 TRAIN, VAL = 20_000, 2_000
 """images of each domain that are learnt from; labelled ones that the checkpoint is chosen on"""
 VARIANTS: Mapping[str, tuple[str, bool, Mapping[str, Mapping[str, Any]]]] = {
@@ -211,7 +212,7 @@ def run_one(name: str, seed: int, work: Path, mid: str, target: str, steps: int)
             "mid_val_accuracy": result.metrics[f"val/{mid}/accuracy"],
             "target_test": scores["instruments"][target],
             "mid_val_macro_recalls": {e["step"]: e["mid_macro_recall"] for e in history},
-            "config": config.model_dump(mode="json"),
+            "config": config.model_dump(mode="json", exclude={"output_dir": True, "data": FILES}),
             **provenance(),
         }
         temporary = kept.with_suffix(".tmp")

@@ -24,7 +24,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from benchmarks.isiis_pwspc import RESULTS, SETTINGS, run_one
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 from plankton_da.config_reading import QUICK
 from plankton_da.evaluation.report.figures import as_png, new_figure
 
@@ -166,9 +166,7 @@ def main() -> None:
             "",
             "![macro recall against labels](few_labels.png)",
             "",
-            f"{document['machine']}; {document['date']}; "
-            + ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-            + f"; commit {document['commit']}.",
+            footer(document),
         ]
     )
     (RESULTS / "few_labels.md").write_text(text + "\n")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 from plankton_da.demo.bins import draw_pictures, write_bin
 from plankton_da.images.refs import open_image
 from plankton_da.images.rois import read_rois
@@ -130,9 +130,7 @@ def main() -> None:
         "`open_image` makes a Pillow image of each ref, in any order, and looks whether the bin "
         "has changed.",
         "",
-        f"{document['machine']}; {document['date']}; "
-        + ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-        + f"; commit {document['commit']}.",
+        footer(document),
     ]
     (RESULTS / "ifcb.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

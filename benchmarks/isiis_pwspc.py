@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.paired import paired_gain
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 from plankton_da.adaptation.start import bundle_settings
 from plankton_da.config_text import config_text, write_config
 from plankton_da.evaluation.evaluate import classify_rows, labelled_rows
@@ -173,14 +173,16 @@ def run_one(
     if trained.returncode:
         sys.exit(f"{name} seed {seed} failed with exit code {trained.returncode}; see {log.name}")
     if not timing.exists():
-        timing.write_text(f"{time.perf_counter() - began:.1f}")
+        timing.write_text(f"{time.perf_counter() - began:.1f} {threads}")
+    seconds, _, trained_on = timing.read_text().partition(" ")
     result = json.loads(trained.stdout)
     metrics = result["metrics"]
     of_mid = [key.removesuffix("accuracy") for key in metrics if _OF_MID_VAL.fullmatch(key)]
     return {
         "method": name,
         "seed": seed,
-        "seconds": float(timing.read_text()),
+        "seconds": float(seconds),
+        "threads": int(trained_on) if trained_on else None,
         "commit": read_bundle_info(Path(result["bundle"])).git_commit,
         "selected_step": result["selected_step"],
         "selected_by": result["selected_by"],
@@ -363,10 +365,7 @@ def main() -> None:
             per_class_table(runs, methods),
             "",
             f"Settings beside each config's defaults: {settings}. Seeds {options.seeds}, "
-            f"{options.jobs} runs side by side with {threads} thread(s) each. "
-            f"{document['machine']}; {document['date']}; "
-            + ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-            + f"; commit {document['commit']}.",
+            f"{options.jobs} run(s) at a time. " + footer(document),
         ]
     )
     (RESULTS / f"{name}.md").write_text(text + "\n")

@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 
 RESULTS = Path(__file__).parent / "results"
 PER_BIN = 4000
@@ -275,9 +275,7 @@ def report(document: dict[str, Any]) -> str:
         "`train` does with manifests before it opens an image: read the columns that it needs, "
         "check them, pair and divide; the other camera's manifest has a tenth of the rows.",
         "",
-        f"{document['machine']}; {document['date']}; "
-        + ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-        + f"; commit {document['commit']}.",
+        footer(document),
     ]
     return "\n".join(lines) + "\n"
 

@@ -22,7 +22,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.isiis_pwspc import CLASSES, RESULTS
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 from plankton_da.prediction.abstention import entropy
 
 ABSTAIN = 0.05
@@ -113,10 +113,9 @@ def main() -> None:
         own = [[run[name] for run in runs if run["method"] == method] for name in columns]
         cells = [f"{np.mean(each):.3f} ± {np.std(each, ddof=1):.3f}" for each in own]
         lines.append(f"| {method} | {' | '.join(cells)} |")
-    versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     lines += [
         "",
-        f"{document['machine']}; {document['date']}; {versions}; commit {document['commit']}.",
+        footer(document),
     ]
     text = "\n".join(lines)
     (RESULTS / "open_set.md").write_text(text + "\n")

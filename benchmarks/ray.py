@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.classify_memory import draw_folder
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 
 RESULTS = Path(__file__).parent / "results"
 BACKENDS = ("local", "ray")
@@ -136,9 +136,7 @@ def main() -> None:
         f"A row takes {rows[0]['bytes_a_row_csv']} bytes in the CSV and "
         f"{rows[0]['bytes_a_row_parts']} in the parts.",
         "",
-        f"{document['machine']}; load average {load[0]:.1f}; {document['date']}; "
-        + ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-        + f"; commit {document['commit']}.",
+        footer(document),
     ]
     (RESULTS / "ray.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

@@ -23,14 +23,14 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from benchmarks.isiis_pwspc import CLASSES, RESULTS
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 from plankton_da.adaptation.checkpoints import checkpoint_path, read_checkpoint
 from plankton_da.adaptation.selection import GATE, collapsed
 from plankton_da.evaluation.metrics import score as metrics_of
 from plankton_da.evaluation.priors import estimate_prior
 from plankton_da.images.refs import open_image
 from plankton_da.manifests.table import read_manifest
-from plankton_da.networks.bundle import Bundle, read_bundle
+from plankton_da.networks.bundle import Bundle, read_bundle, read_bundle_info
 from plankton_da.prediction.abstention import entropy
 from plankton_da.prediction.predictor import Predictor
 
@@ -72,7 +72,9 @@ def read_runs(folders: Sequence[Path]) -> list[Checkpoint]:
             if noted["mid_macro_recall"] is None:
                 continue
             target, test = probabilities_of(run, step, shown)
-            found.append(Checkpoint(f"{run.parent.name}/{run.name}", name, {}, target))
+            config = read_bundle_info(run / "bundle").config
+            kind = f"{name} ({config['data']['augmentation']}, freeze {config['model']['freeze']})"
+            found.append(Checkpoint(f"{run.parent.name}/{run.name}", kind, {}, target))
             found[-1].entry.update(_entry(noted, found[-1], test))
             print(found[-1].run, step, f"{found[-1].entry['oracle_macro_recall']:.3f}", flush=True)
     return found
@@ -274,7 +276,7 @@ def main() -> None:
         document["tasks"][title] = {
             "criteria": judged,
             "candidates": [
-                {"run": each.run, "step": each.entry["step"], **_figures(each.entry)}
+                {"method": each.method, "step": each.entry["step"], **_figures(each.entry)}
                 for each in candidates
             ],
         }
@@ -293,10 +295,9 @@ def main() -> None:
         for name, figures in sorted(judged.items(), key=lambda item: item[1]["mean_regret"]):
             cells = " | ".join(f"{value:.3f}" for value in figures.values())
             lines.append(f"| {name} | {cells} |")
-    versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
     lines += [
         "",
-        f"{document['machine']}; {document['date']}; {versions}; commit {document['commit']}.",
+        footer(document),
     ]
     (RESULTS / "selection.json").write_text(json.dumps(document, indent=1) + "\n")
     text = "\n".join(lines)

@@ -25,7 +25,7 @@ import timm
 import torch
 from torch.nn import functional as F
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import footer, provenance
 from plankton_da.adaptation.methods import METHODS
 from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
 from plankton_da.adaptation.pairs import StepBatches, UdaBatch, batch_loader
@@ -194,9 +194,7 @@ def main() -> None:
         "|---|---|",
         *(f"| {name} | {value:.3f} |" for name, value in ratios.items()),
         "",
-        f"{document['machine']}; {document['date']}; "
-        + ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-        + f"; commit {document['commit']}.",
+        footer(document),
     ]
     (RESULTS / "step.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
