@@ -145,7 +145,7 @@ def _compute(
                 written[copy, chosen] = half
                 bar.update(len(chosen))
         if written is not None:
-            written.flush()  # type: ignore[attr-defined]
+            written.flush()  # type: ignore[attr-defined]  # a memmap, which numpy's stub calls an array
         building.replace(path)
     finally:
         bar.close()

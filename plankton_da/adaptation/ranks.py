@@ -78,7 +78,7 @@ class Ranks:
             return None
         try:
             done = work(*args, **kwargs)
-        except BaseException as error:
+        except BaseException as error:  # also Ctrl-C: the other ranks wait to be told
             _broadcast(_exit_code(error))
             raise
         _broadcast(None)

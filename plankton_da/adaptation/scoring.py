@@ -158,8 +158,7 @@ def score_all(
     mid, target = tempered["val"], tempered["target"]
     oracle = [found for place, found in tempered.items() if place.startswith("oracle/")]
     audit = tempered.get("audit")
-    mean_entropy = float(entropy(target.probabilities).mean())
-    marginal_entropy = float(entropy(target.probabilities.mean(0)))
+    infomax, effective_classes = target_figures(target.probabilities)
     if data.start is None:
         presumed = presumed_prior(mid.probabilities, mid.labels, data.learnt_shares)
         mid_shares = mid.probabilities.mean(0)
@@ -172,8 +171,8 @@ def score_all(
         mid_macro_recall=None if data.start else _macro_recall(mid, data.classes),
         audit_macro_recall=_macro_recall(audit, data.classes) if audit else None,
         oracle_macro_recall=_macro_recall(oracle[-1], data.classes) if oracle else None,
-        infomax=marginal_entropy - mean_entropy,
-        effective_classes=float(np.exp(marginal_entropy)),
+        infomax=infomax,
+        effective_classes=effective_classes,
         mid_effective_classes=float(np.exp(entropy(mid_shares))),
         mid_accuracy=_mid_accuracy(data.start.metrics if data.start else metrics),
         target_confidence=float(target.probabilities.max(1).mean()),
@@ -181,6 +180,12 @@ def score_all(
         presumed_prior=presumed.tolist(),
         target_prior=estimated.tolist(),
     )
+
+
+def target_figures(probabilities: NDArray[np.float32]) -> tuple[float, float]:
+    """InfoMax, nats, and effective classes of probabilities (N, K), as ``Scores`` has them."""
+    marginal = float(entropy(probabilities.mean(0)))
+    return marginal - float(entropy(probabilities).mean()), float(np.exp(marginal))
 
 
 def score_by_instrument(

@@ -6,7 +6,6 @@ import copy
 import itertools
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 
 from plankton_da.adaptation.methods import Method
@@ -16,15 +15,15 @@ from plankton_da.adaptation.scoring import (
     predict,
     score_by_instrument,
     target_batches,
+    target_figures,
 )
 from plankton_da.networks.batch_norm import batch_norms, estimate_statistics
 from plankton_da.networks.bundle import Bundle, BundleInfo
 from plankton_da.networks.classifier import PlanktonNetwork
-from plankton_da.prediction.abstention import entropy
 from plankton_da.prediction.predictor import Predictor
 from plankton_da.tracking.names import metric_key
 
-_BATCHES = 16
+_BATCHES = 16  # of 64 images: a thousand settle means and variances
 _KINDS = ("accuracy", "macro_recall")
 
 
@@ -64,11 +63,8 @@ def score_with_target_statistics(
         Bundle(info, network), engine="torch", device="cuda" if device.type == "cuda" else "cpu"
     )
     target = predict(predictor, predictions["target"].images, predictions["target"].rows)
-    marginal = float(entropy(target.probabilities.mean(0)))
-    flat = {
-        "selection/infomax": marginal - float(entropy(target.probabilities).mean()),
-        "selection/effective_classes": float(np.exp(marginal)),
-    }
+    infomax, effective_classes = target_figures(target.probabilities)
+    flat = {"selection/infomax": infomax, "selection/effective_classes": effective_classes}
     for place, found in predictions.items():
         if place == "audit" or place.startswith("oracle/"):
             again = predict(predictor, found.images, found.rows)

@@ -120,7 +120,7 @@ def _train_locked(
     except KeyboardInterrupt:
         run.finish("KILLED")
         raise
-    except BaseException:
+    except BaseException:  # whatever it is: the run in MLflow says so
         run.finish("FAILED")
         raise
     run.finish()

@@ -80,7 +80,7 @@ def _opened(file: IO[bytes], name: str) -> Archive:
     except ImageError as error:
         file.close()
         raise ImageError(error.code, f"{name}: {error.words}") from error
-    except BaseException:
+    except BaseException:  # whatever it is, also Ctrl-C: the file is closed and it goes on
         file.close()
         raise
     weakref.finalize(opened, file.close)
@@ -111,7 +111,7 @@ def _unpack(outer: Archive, member: str) -> IO[bytes]:
     except DAMAGE as error:
         unpacked.close()
         raise ImageError("archive_damaged", f"{member}: {error}") from error
-    except BaseException:
+    except BaseException:  # whatever it is, also Ctrl-C: the file is closed and it goes on
         unpacked.close()
         raise
     return unpacked

@@ -207,8 +207,8 @@ def _fit_square(
     fit_height, fit_width = max(1, fit_height), max(1, fit_width)
     if (fit_height, fit_width) != (height, width):
         how = cv2.INTER_AREA if max(fit_height, fit_width) < longer else cv2.INTER_LINEAR
-        # cv2's stub leaves the dtype open; it is the input's.
-        pixels = cv2.resize(pixels, (fit_width, fit_height), interpolation=how)  # type: ignore[assignment]
+        fitted = cv2.resize(pixels, (fit_width, fit_height), interpolation=how)
+        pixels = fitted  # type: ignore[assignment]  # cv2's stub leaves the dtype open
     if fit_height == fit_width == size:
         return pixels
     square = np.empty((size, size, *pixels.shape[2:]), np.uint8)

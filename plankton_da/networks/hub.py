@@ -58,7 +58,7 @@ def _no_answer(url: str) -> str | None:
     def ask() -> None:
         request = urllib.request.Request(url, method="HEAD")  # noqa: S310  # the hub's address
         try:
-            urllib.request.urlopen(request, timeout=_SECONDS).close()  # noqa: S310
+            urllib.request.urlopen(request, timeout=_SECONDS).close()  # noqa: S310  # as above
         except urllib.error.HTTPError as error:  # an answer
             error.close()
         except urllib.error.URLError as error:

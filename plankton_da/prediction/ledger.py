@@ -69,7 +69,7 @@ class Ledger:
             if self._anew:
                 self._forget()
             self._load()
-        except BaseException:
+        except BaseException:  # whatever it is, also Ctrl-C: __exit__ is not called then
             self._lock.release()
             raise
         return self

@@ -112,7 +112,7 @@ class RayBackend:
             while not self._ready():
                 self._hire()
                 self._wait()
-        except BaseException:
+        except BaseException:  # whatever it is, also Ctrl-C: __exit__ is not called then
             self._end()
             raise
         return self

@@ -124,7 +124,7 @@ def _write_parquet(file: _Hashed) -> Iterator[Callable[[pa.Table], None]]:
 
     try:
         yield write
-    except BaseException:
+    except BaseException:  # whatever it is, also Ctrl-C
         file.discarded = True  # closing the writer writes its footer, perhaps to a full disk
         raise
     finally:

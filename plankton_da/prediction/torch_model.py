@@ -41,7 +41,7 @@ class TorchModel:
         self._turn = threading.Lock()  # a network has one instrument's statistics at a time
         if device == "cuda":
             network.to(memory_format=torch.channels_last)
-            self._copying = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            self._copying = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's
 
     def __call__(self, images: NDArray[np.uint8], instrument: str) -> NDArray[np.float32]:
         """Images (B, C, H, W) uint8 of one instrument to probabilities (B, K)."""

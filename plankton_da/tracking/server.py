@@ -99,7 +99,7 @@ def as_default(uri: str) -> Iterator[None]:
     names = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")  # MLflow's setters write them too
     with _environment(dict.fromkeys(names)):
         default = mlflow.get_tracking_uri()
-        tracking = default if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
+        tracking = default if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]  # MLflow's
         registry = mlflow.get_registry_uri()
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)

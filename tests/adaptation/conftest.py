@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,11 @@ import torch
 from plankton_da.adaptation.methods import METHODS, Method
 from plankton_da.adaptation.pairs import UdaBatch
 from plankton_da.config import ModelConfig, method_configs
+from plankton_da.demo.archive import write_archive
+from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT
 from plankton_da.images.preprocess import InstrumentLook, Preprocess
+from plankton_da.manifests.ingest import build_manifest
+from plankton_da.manifests.table import write_manifest
 from plankton_da.networks.classifier import PlanktonNetwork, build_network
 
 SIZE = 32
@@ -19,6 +24,21 @@ CLASSES = 5
 PREPROCESS = Preprocess(
     image_size=SIZE, instruments={"MID": InstrumentLook(), "TARGET": InstrumentLook(invert=True)}
 )
+
+
+@pytest.fixture(scope="session")
+def manifests(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """mid, and a target with labels: train and test."""
+    folder = tmp_path_factory.mktemp("archive")
+    archive = write_archive(
+        folder / "a", seed=0, mid_per_class=14, target_images=0, target_test_images=60
+    )
+    mid, target = folder / "mid.csv", folder / "target.csv"
+    build_manifest("folders", [archive.mid], MID_INSTRUMENT, mid)
+    built = build_manifest("folders", [archive.target_test], TARGET_INSTRUMENT, target).table
+    split = ["train" if row % 3 else "test" for row in range(len(built))]
+    write_manifest(built.assign(split=split), target, overwrite=True)
+    return mid, target
 
 
 @pytest.fixture

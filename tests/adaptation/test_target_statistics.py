@@ -15,28 +15,9 @@ from plankton_da.adaptation.target_statistics import with_target_statistics
 from plankton_da.adaptation.training import train
 from plankton_da.config import Config
 from plankton_da.config_reading import parse_config
-from plankton_da.demo.archive import write_archive
-from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT
-from plankton_da.manifests.ingest import build_manifest
-from plankton_da.manifests.table import write_manifest
 from plankton_da.networks.batch_norm import batch_norms
 
 KINDS = ("accuracy", "macro_recall")
-
-
-@pytest.fixture(scope="module")
-def manifests(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """mid, and a target with labels: train and test."""
-    folder = tmp_path_factory.mktemp("archive")
-    archive = write_archive(
-        folder / "a", seed=0, mid_per_class=14, target_images=0, target_test_images=60
-    )
-    mid, target = folder / "mid.csv", folder / "target.csv"
-    build_manifest("folders", [archive.mid], MID_INSTRUMENT, mid)
-    built = build_manifest("folders", [archive.target_test], TARGET_INSTRUMENT, target).table
-    split = ["train" if row % 3 else "test" for row in range(len(built))]
-    write_manifest(built.assign(split=split), target, overwrite=True)
-    return mid, target
 
 
 def config_of(

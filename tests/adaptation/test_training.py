@@ -24,26 +24,9 @@ from plankton_da.adaptation.start import build_method, find_start
 from plankton_da.adaptation.training import train
 from plankton_da.config import Config
 from plankton_da.config_reading import parse_config
-from plankton_da.demo.archive import write_archive
 from plankton_da.demo.cameras import MID_INSTRUMENT, TARGET_INSTRUMENT
 from plankton_da.errors import ConfigError, ManifestError
-from plankton_da.manifests.ingest import build_manifest
 from plankton_da.manifests.table import read_manifest, write_manifest
-
-
-@pytest.fixture(scope="session")
-def manifests(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """mid, and a target with labels: train and test."""
-    folder = tmp_path_factory.mktemp("archive")
-    archive = write_archive(
-        folder / "a", seed=0, mid_per_class=14, target_images=0, target_test_images=60
-    )
-    mid, target = folder / "mid.csv", folder / "target.csv"
-    build_manifest("folders", [archive.mid], MID_INSTRUMENT, mid)
-    built = build_manifest("folders", [archive.target_test], TARGET_INSTRUMENT, target).table
-    split = ["train" if row % 3 else "test" for row in range(len(built))]
-    write_manifest(built.assign(split=split), target, overwrite=True)
-    return mid, target
 
 
 def small_config(manifests: tuple[Path, Path], out: Path, method: str, **changes: Any) -> Config:

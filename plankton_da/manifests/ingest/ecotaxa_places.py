@@ -162,7 +162,7 @@ def _member_opener(
         except (*DAMAGE, ImageError) as error:
             stream.close()
             raise ManifestError(f"cannot be taken out of the archive: {error}") from error
-        except BaseException:
+        except BaseException:  # whatever it is, also Ctrl-C: the file is closed and it goes on
             stream.close()
             raise
         return stream

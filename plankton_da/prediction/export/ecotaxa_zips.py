@@ -69,7 +69,7 @@ class Zips:
             if error is None:
                 self._close_part()
                 self._check()
-        except BaseException as late:
+        except BaseException as late:  # whatever it is, also Ctrl-C: no half zip stays
             self._abandon(type(late), late, late.__traceback__)
             raise
         if error is not None:
