@@ -20,7 +20,7 @@ from plankton_da.config_reading import parse_config
 from plankton_da.errors import ConfigError
 from plankton_da.networks.bundle import read_bundle_info
 from plankton_da.prediction.predictor import Predictor
-from tests.adaptation.test_training import manifests, small_config  # noqa: F401
+from tests.adaptation.test_training import small_config
 
 ROWS = torch.tensor([3, 1, 4, 1, 5, 0, 2, 6])
 
@@ -59,7 +59,7 @@ def test_the_student_that_predicts_as_its_teachers_has_the_least_loss() -> None:
 
 @pytest.fixture(scope="module")
 def teachers(
-    manifests: tuple[Path, Path],  # noqa: F811
+    manifests: tuple[Path, Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> list[str]:
     """Bundles of two runs."""
@@ -71,7 +71,7 @@ def teachers(
 
 
 def test_a_run_learns_from_the_mean_of_its_teachers_turned_views(
-    manifests: tuple[Path, Path],  # noqa: F811
+    manifests: tuple[Path, Path],
     teachers: list[str],
     tmp_path: Path,
 ) -> None:
