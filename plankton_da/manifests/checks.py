@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from plankton_da.errors import ManifestError
 from plankton_da.manifests.class_rules import (
@@ -176,28 +178,34 @@ def check_manifest(
     path = Path(path)
     classes = read_taxonomy(taxonomy) if taxonomy is not None else None
     raw = read_table(path, _CHECKED, fingerprint=True)
-    problems = raw.problems
-    problems.extend(value_problems(path, raw))
-    table = raw.table
-    mapped = None
-    if classes is not None and len(table):
-        mapped = count_use(table, classes)
-        problems.extend(_unknown_labels(path, raw, classes))
-        table = _mapped(table, classes)
-    encoded = raw.encoded if table is raw.table else EncodedTable(table)
-    problems.extend(_label_problems(path, raw, table, encoded))
+    with ThreadPoolExecutor(1) as beside:
+        missing = None
+        if look_for_images and "image" in raw.table.columns:
+            missing = beside.submit(missing_images, raw.table["image"], path.absolute().parent)
+        problems = raw.problems
+        problems.extend(value_problems(path, raw))
+        table = raw.table
+        mapped = None
+        if classes is not None and len(table):
+            mapped = count_use(table, classes)
+            problems.extend(_unknown_labels(path, raw, classes))
+            table = _mapped(table, classes)
+        encoded = raw.encoded if table is raw.table else EncodedTable(table)
+        problems.extend(_label_problems(path, raw, table, encoded))
+        counts = _count(encoded)
+        if missing is not None:
+            problems.extend(_missing(path, raw, missing.result()))
     remarks: list[str] = []
-    if "image" in table.columns and look_for_images:
-        problems.extend(_image_problems(path, raw, open_images, workers, progress))
-        if open_images:
-            remarks = scale_bar_remarks(raw.table, path.absolute().parent)
+    if open_images and missing is not None:
+        problems.extend(_undecodable(path, raw, missing.result(), workers, progress))
+        remarks = scale_bar_remarks(raw.table, path.absolute().parent)
     return CheckReport(
         path=path,
         rows=len(raw.table),
         fingerprint=raw.fingerprint,
         problems=problems.kept,
         totals=problems.totals,
-        counts=_count(encoded),
+        counts=counts,
         mapped=mapped,
         remarks=tuple(remarks),
         pixel_sizes_um=median_sizes_of([raw.encoded]),
@@ -255,24 +263,31 @@ def _label_problems(
     return problems
 
 
-def _image_problems(
-    path: Path, raw: RawTable, open_images: bool, workers: int | None, progress: bool
-) -> Problems:
+def _missing(path: Path, raw: RawTable, missing: NDArray[np.bool_]) -> Problems:
     images = raw.table["image"]
     root = path.absolute().parent
-    given = np.asarray(images != "", dtype=bool)
-    missing = missing_images(images, root) & given
 
     def words(row: int) -> str:
         ref = images.iloc[row]
         hint = "; folders are separated by /" if "\\" in ref else ""
         return f"no such image: {ref}; refs are relative to {root}{hint}"
 
-    problems = problems_at(path, raw, missing, "image", "missing", words)
-    if open_images:
-        rows = np.flatnonzero(given & ~missing)
-        for row, code, why in decode_images(arrow_of(images), rows, root, workers, progress):
-            line = raw.lines.of(row) if problems.totals.get(code, 0) < KEPT_PER_CODE else None
-            words_ = f"{images.iloc[row]}: {code}: {why}"
-            problems.add([Problem(str(path), line, "image", code, words_)])
+    return problems_at(path, raw, missing & _given(images), "image", "missing", words)
+
+
+def _undecodable(
+    path: Path, raw: RawTable, missing: NDArray[np.bool_], workers: int | None, progress: bool
+) -> Problems:
+    images = raw.table["image"]
+    problems = Problems()
+    rows = np.flatnonzero(_given(images) & ~missing)
+    root = path.absolute().parent
+    for row, code, why in decode_images(arrow_of(images), rows, root, workers, progress):
+        line = raw.lines.of(row) if problems.totals.get(code, 0) < KEPT_PER_CODE else None
+        words = f"{images.iloc[row]}: {code}: {why}"
+        problems.add([Problem(str(path), line, "image", code, words)])
     return problems
+
+
+def _given(images: pd.Series[str]) -> NDArray[np.bool_]:
+    return np.asarray(images != "", dtype=bool)

@@ -16,9 +16,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from plankton_da.manifests.columns import chunks_of, encode, pieces
+from plankton_da.manifests.fingerprint import letters
+from plankton_da.manifests.numbered import number_marks
 
 _BYTES_AT_ONCE = 1 << 18  # they fit a processor's cache
 _ROWS_AT_ONCE = 1 << 16
+_MOST_SHAPES = 16  # of values in a piece; where there are more, hashing is faster
 _LONG = 256  # bytes; longer texts are hashed one by one
 _FACTORS = np.random.default_rng(0).integers(0, 2**64, _LONG // 8 + 2, np.uint64) | np.uint64(1)
 _MASKS = np.frombuffer(b"".join(b"\xff" * n + bytes(8 - n) for n in range(9)), np.uint64)
@@ -39,14 +42,30 @@ def has_repetitions(column: pd.Series[str]) -> bool:
 
 
 def _are_increasing(values: pa.ChunkedArray) -> bool:
-    """Whether each value is greater than the one before, as names that were listed are."""
-    last = pa.array([], pa.large_string())
+    """Whether each value is greater than the one before it of the same shape, as in listings.
+
+    The shape is the length and where a '#' stands: equal values have the same, and numbers after it
+    have no leading zeros (``a.roi#9``, ``a.roi#10``).
+    """
+    last: dict[int, pa.Array] = {}
     for piece in pieces(values, _ROWS_AT_ONCE):
-        if not pc.all(pc.less(piece.slice(0, len(piece) - 1), piece.slice(1)), min_count=0).as_py():
+        shapes = pc.binary_length(piece).to_numpy().astype(np.int64) << 32
+        if (np.frombuffer(letters(piece), np.uint8) == ord("#")).any():
+            marks = number_marks(piece)
+            if marks is None:
+                return False
+            shapes += marks[1] - marks[0]
+        distinct = pd.unique(shapes).tolist()
+        if len(distinct) > _MOST_SHAPES:
             return False
-        if not pc.all(pc.less(last, piece.slice(0, len(last))), min_count=0).as_py():
-            return False
-        last = piece.slice(len(piece) - 1)
+        for shape in distinct:
+            alike = piece if len(distinct) == 1 else piece.filter(pa.array(shapes == shape))
+            before, after = alike.slice(0, len(alike) - 1), alike.slice(1)
+            if shape in last:
+                before, after = pa.concat_arrays([last[shape], before]), alike
+            if not pc.all(pc.less(before, after), min_count=0).as_py():
+                return False
+            last[shape] = alike.slice(len(alike) - 1)
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -13,27 +14,32 @@ from plankton_da.manifests.columns import chunks_of
 
 
 class Fingerprint:
-    """Takes columns in any order, none of which has to stay in memory."""
+    """Takes columns in any order; a thread of its own hashes them while others are read."""
 
     def __init__(self) -> None:
-        self._columns: dict[str, bytes] = {}
+        self._columns: dict[str, Future[bytes]] = {}
+        self._thread = ThreadPoolExecutor(1)
 
     def add(self, name: str, column: pa.ChunkedArray) -> None:
-        """A column of large strings without nulls."""
-        of_lengths, of_letters = hashlib.sha256(), hashlib.sha256()
-        for chunk in column.chunks:
-            of_lengths.update(pc.binary_length(chunk).to_numpy())
-            of_letters.update(letters(chunk))
-        self._columns[name] = of_lengths.digest() + of_letters.digest()
+        """A column of large strings without nulls; let go of once it is hashed."""
+        self._columns[name] = self._thread.submit(_digest, column)
 
     def hexdigest(self) -> str:
-        """The fingerprint; '' where there is no column."""
+        """The fingerprint, which is waited for; '' where there is no column."""
         if not self._columns:
             return ""
         digest = hashlib.sha256()
         for name in sorted(self._columns):
-            digest.update(name.encode() + b"\0" + self._columns[name])
+            digest.update(name.encode() + b"\0" + self._columns[name].result())
         return digest.hexdigest()
+
+
+def _digest(column: pa.ChunkedArray) -> bytes:
+    of_lengths, of_letters = hashlib.sha256(), hashlib.sha256()
+    for chunk in column.chunks:
+        of_lengths.update(pc.binary_length(chunk).to_numpy())
+        of_letters.update(letters(chunk))
+    return of_lengths.digest() + of_letters.digest()
 
 
 def fingerprint_of(table: pd.DataFrame) -> str:

@@ -23,6 +23,7 @@ from plankton_da.images.refs import file_of
 from plankton_da.images.remote import REMOTE
 from plankton_da.manifests.columns import chunks_of, pieces
 from plankton_da.manifests.fingerprint import letters
+from plankton_da.manifests.numbered import numbered_files
 
 _ASK_SINGLY = 16  # a folder with fewer rows than this is not listed
 _ROWS_AT_ONCE = 1 << 18
@@ -81,6 +82,11 @@ def _files_of(refs: pa.ChunkedArray) -> tuple[NDArray[np.intp], pa.DictionaryArr
     stop = 0
     for here in pieces(refs, _ROWS_AT_ONCE):
         start, stop = stop, stop + len(here)
+        numbered = numbered_files(here)
+        if numbered is not None:
+            rows.append(np.arange(start, stop))
+            files.append(numbered)
+            continue
         if not _has(here, b"#"):
             continue
         halves = pc.split_pattern(here, "#", max_splits=1)

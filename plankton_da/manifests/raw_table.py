@@ -47,8 +47,13 @@ class RawTable:
     problems: Problems = field(default_factory=Problems)
     names: list[str] = field(default_factory=list)
     """of all columns of the file, those included that are not in ``table``; none without a table"""
-    fingerprint: str = ""
+    hasher: Fingerprint | None = None
     """of all columns, if it was asked for"""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all columns; '' if it was not asked for, or there is no table."""
+        return self.hasher.hexdigest() if self.hasher is not None else ""
 
     @cached_property
     def encoded(self) -> EncodedTable:
@@ -74,7 +79,7 @@ def fill(
             # what is read for its fingerprint is looked at once, which is not worth a copy
             kept[name] = text if fingerprint is not None else joined(text)
     raw.table = frame_of(kept, rows)
-    raw.fingerprint = fingerprint.hexdigest() if fingerprint is not None else ""
+    raw.hasher = fingerprint
     return raw
 
 

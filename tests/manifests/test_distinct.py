@@ -33,6 +33,23 @@ def test_a_repetition_far_away_in_many_rows(at: int) -> None:
     assert has_repetitions(column(values))
 
 
+@pytest.mark.parametrize("name", ["bins/D{}/a.roi#{}", "D{}_{}", "é{}#{}"])
+@pytest.mark.parametrize("at", [1, 9_999, 29_999])
+def test_a_repetition_among_numbers_without_leading_zeros(
+    name: str, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distinct, "_ROWS_AT_ONCE", 1000)
+    values = [name.format(i // 4000, i % 4000) for i in range(30_000)]
+    assert not has_repetitions(column(values))
+    values[at] = values[3]
+    assert has_repetitions(column(values))
+
+
+def test_numbers_in_listed_order_are_not_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distinct, "_hashes", lambda values: pytest.fail("hashed"))
+    assert not has_repetitions(column([f"D{i // 50}/a.roi#{i % 50}" for i in range(1000)]))
+
+
 def test_values_longer_than_what_is_hashed_at_once() -> None:
     long = "x" * 70_000
     assert not has_repetitions(column([long, "y", f"{long}z", "", "é" * 40_000]))
