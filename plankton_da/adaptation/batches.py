@@ -111,7 +111,7 @@ def _copies(
     ).to(device)
     if not method.takes_features:
         why = f"method {config.method.name} works on images"
-    elif not method.network.divide(sample):
+    elif not method.divide(sample):
         why = f"{config.model.backbone} does not come apart behind its frozen stages"
     elif not room_for(folder, copies * images * feature_bytes(method.network, sample[:1])):
         why = f"the disk of {folder} has no room for their features"

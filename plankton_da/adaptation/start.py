@@ -107,6 +107,12 @@ def build_method(config: Config, data: TrainingData, start: Start) -> Method:
     if start.bundle is not None:
         _start_from(network, start.bundle, data.classes, start.backbone)
     method = METHODS[config.method.name](network, config.method, config.model.label_smoothing)
+    if not any(parameter.requires_grad for parameter in method.parameters()):
+        raise ConfigError(
+            f"nothing would learn: model.freeze is {config.model.freeze} and model.bottleneck_dim "
+            f"{config.model.bottleneck_dim}, and {config.method.name} leaves the head as it is; "
+            f"set model.freeze to none or to the stages that stay as they are"
+        )
     method.few_labels_weight = config.data.target_labelled_weight
     method.allocate(len(data.target_train))
     method.prepare(data.classes, data.preprocess.hash(), config.tracking.uri)

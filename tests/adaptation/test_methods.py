@@ -126,6 +126,35 @@ def test_a_few_labelled_images_add_their_weighted_loss_and_gradient(
         assert few_alone.network.head.weight.grad.abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("freeze", [2, "all"])
+@pytest.mark.parametrize("name", [name for name, cls in METHODS.items() if cls.takes_features])
+def test_what_frozen_stages_give_stands_in_place_of_images(
+    name: str, freeze: int | str, method_of: MethodOf, batch_of: BatchOf
+) -> None:
+    batch_norm = METHODS[name].batch_norm or "frozen"
+    model = {"freeze": freeze, "batch_norm": batch_norm, "bottleneck_dim": 4}
+    batch = batch_of(0)._replace(
+        few_images=batch_of(1).target_images, few_labels=torch.arange(8) % 5
+    )
+
+    def gradients(method: Method, batch: UdaBatch) -> dict[str, torch.Tensor]:
+        torch.manual_seed(1)
+        method(batch, torch.tensor(0.5)).loss.backward()
+        return {key: p.grad for key, p in method.named_parameters() if p.grad is not None}
+
+    of_images, of_features = method_of(name, model=model), method_of(name, model=model)
+    assert of_features.divide(batch.mid_images)
+    features = {
+        key: of_features.network.frozen_features(value)
+        for key, value in batch._asdict().items()
+        if key.endswith("images") and value is not None
+    }
+    expected = gradients(of_images, batch)
+    found = gradients(of_features, batch._replace(**features))
+    assert any(gradient.any() for gradient in expected.values())
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_the_classification_loss_is_label_smoothed_cross_entropy(
     method_of: MethodOf, batch_of: BatchOf
 ) -> None:

@@ -403,6 +403,18 @@ def test_configs_that_contradict_themselves(
         shot_config(lab, tmp_path / "run", **changes)
 
 
+def test_where_nothing_would_learn_it_says_so(lab: Path, tmp_path: Path) -> None:
+    raw = settings(tmp_path, "start")
+    raw["model"] |= {"bottleneck_dim": 0, "freeze": "all"}
+    data = {**DATA, "mid": str(lab / "mid.csv"), "target": str(lab / "target.csv")}
+    start = train(parse_config({**raw, "data": data, "method": {"name": "source_only"}}))
+    model = {"bottleneck_dim": 0, "freeze": "all", "from_bundle": start.bundle}
+    with pytest.raises(ConfigError, match=r"nothing would learn: model\.freeze is all"):
+        train(shot_config(lab, tmp_path / "run", model=model))
+    model["freeze"] = "none"
+    assert train(shot_config(lab, tmp_path / "other", model=model)).bundle
+
+
 def entry(step: int, effective: float, infomax: float) -> dict[str, Any]:
     return {
         "step": step,

@@ -90,6 +90,13 @@ class Method(nn.Module):
         """The method's own loss: on mid with its labels, on the target without."""
         raise NotImplementedError
 
+    def divide(self, images: Tensor) -> bool:
+        """Whether frozen stages come apart, so that what they give may stand in place of images.
+
+        Tried on ``images`` (N, C, H, W) uint8.
+        """
+        return self.network.divide(images)
+
     def allocate(self, target_images: int) -> None:
         """Make room for what is kept per target image, before a checkpoint is loaded."""
 

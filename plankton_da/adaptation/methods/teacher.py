@@ -54,9 +54,18 @@ class Teacher(nn.Module):
             else:
                 average.copy_(present[name])
 
+    def divide(self, student: PlanktonNetwork, images: Tensor) -> bool:
+        """Come apart where the student does; its frozen stages are the teacher's too."""
+        pairs = list(zip(self.network.parameters(), student.parameters(), strict=True))
+        for own, other in pairs:
+            own.requires_grad_(other.requires_grad)
+        comes_apart = self.network.divide(images)
+        self.network.requires_grad_(False)
+        return comes_apart
+
     @torch.no_grad()
     def probabilities(self, images: Tensor, domain: Domain) -> Tensor:
-        """Images (N, C, H, W) uint8 to class probabilities (N, K)."""
+        """Images (N, C, H, W) uint8, or frozen stages' features, to probabilities (N, K)."""
         self.network.use_domain(domain)
         return torch.softmax(self.network(images), dim=1)
 
@@ -89,6 +98,10 @@ class TeacherMethod(Method):
     def deployed(self) -> PlanktonNetwork:
         """The teacher's network, or the student's where the config says so."""
         return self.teacher.network if self.deploys_teacher else self.network
+
+    def divide(self, images: Tensor) -> bool:
+        """See ``Method.divide``."""
+        return super().divide(images) and self.teacher.divide(self.network, images)
 
     def student(self, batch: UdaBatch, view: Tensor, progress: Tensor) -> StudentOutput:
         """Pass mid and a ``view`` (T, C, H, W) of the target; with companions the target too."""
