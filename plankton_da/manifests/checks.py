@@ -30,13 +30,13 @@ from plankton_da.manifests.columns import (
     encode,
 )
 from plankton_da.manifests.decoding import decode_images
+from plankton_da.manifests.looks import look_remarks
 from plankton_da.manifests.pairs import check_pair
 from plankton_da.manifests.pixel_sizes import median_sizes_of, size_remarks
 from plankton_da.manifests.presence import missing_images
 from plankton_da.manifests.problems import KEPT_PER_CODE, Problem, Problems, problem_lines
 from plankton_da.manifests.reading import RawTable, read_table
 from plankton_da.manifests.rules import problems_at, value_problems
-from plankton_da.manifests.scale_bars import scale_bar_remarks
 from plankton_da.manifests.taxonomy import apply_taxonomy, read_taxonomy, unmapped
 from plankton_da.manifests.taxonomy_use import TaxonomyUse, count_use, use_of
 
@@ -198,7 +198,7 @@ def check_manifest(
     remarks: list[str] = []
     if open_images and missing is not None:
         problems.extend(_undecodable(path, raw, missing.result(), workers, progress))
-        remarks = scale_bar_remarks(raw.table, path.absolute().parent)
+        remarks = look_remarks(raw.table, path.absolute().parent)
     return CheckReport(
         path=path,
         rows=len(raw.table),

@@ -20,8 +20,8 @@ from plankton_da.manifests.ingest.ecotaxa_places import Places, TableFile
 from plankton_da.manifests.ingest.ecotaxa_reading import TableContent, read_content
 from plankton_da.manifests.ingest.options import IngestOptions
 from plankton_da.manifests.ingest.result import IngestResult
+from plankton_da.manifests.looks import look_at, remarks_on
 from plankton_da.manifests.problems import SHOWN_PER_CODE
-from plankton_da.manifests.scale_bars import look_at, remarks_on
 
 SUMMARY = "EcoTaxa bundles and exports: TSV tables and their images, in folders or archives"
 COLUMNS: tuple[str, ...] = (

@@ -1,4 +1,4 @@
-"""Scale bars in the images of a manifest are said, camera by camera; they are no error."""
+"""What was done to the images of a manifest is said, camera by camera; it is no error."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from plankton_da.images.stretched import is_stretched
 from plankton_da.manifests.checks import check_manifest, check_manifests
-from plankton_da.manifests.scale_bars import OPENED, look_at, remarks_on
+from plankton_da.manifests.looks import OPENED, look_at, remarks_on
 from plankton_da.manifests.summary import check_summary
 from plankton_da.manifests.table import read_manifest
 
@@ -70,3 +71,36 @@ def test_at_most_256_images_are_opened_from_first_to_last(manifest: Path) -> Non
     look = look_at(many, manifest.parent)
     assert look.opened == OPENED
     assert list(look.damaged) == [2559]
+
+
+def test_stretched_levels_are_said(tmp_path: Path) -> None:
+    """As ClassiPyR and iRfcb export an IFCB's images: each spans 0 to 255."""
+    rng = np.random.default_rng(0)
+    lines = ["object_id,image,instrument"]
+    for number in range(4):
+        plain = np.clip(rng.normal(170, 25, (90, 120)), 30, 240).round()
+        low, high = plain.min(), plain.max()
+        stretched = (plain - low) / (high - low) * 255
+        for camera, pixels in (("BINS", plain), ("EXPORTED", stretched)):
+            name = f"{camera}{number}.png"
+            Image.fromarray(pixels.round().astype(np.uint8)).save(tmp_path / name)
+            lines.append(f"{name},{name},{camera}")
+    (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
+    report = check_manifest(tmp_path / "m.csv", open_images=True, workers=1)
+    assert report.ok
+    (remark,) = report.remarks
+    assert remark.startswith("EXPORTED: the gray levels of 4 of 4 images")
+    assert "manifest build ifcb" in remark
+
+
+@pytest.mark.parametrize("kind", ["few_pixels", "saturated", "two_levels", "curve"])
+def test_a_camera_s_own_levels_are_not_taken_as_stretched(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    drawn = {
+        "few_pixels": rng.integers(0, 256, (20, 20)),
+        "saturated": np.clip(rng.normal(128, 120, (200, 200)), 0, 255),
+        "curve": 255 * (np.clip(rng.normal(200, 50, (150, 150)), 0, 255).round() / 255) ** 1.4,
+        "two_levels": 255 * rng.integers(0, 2, (100, 100)),
+    }[kind].astype(np.uint8)
+    drawn[0, :2] = 0, 255
+    assert not is_stretched(drawn)
