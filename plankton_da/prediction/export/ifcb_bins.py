@@ -21,6 +21,7 @@ from plankton_da.prediction.files import explained, replace_file
 _BIN = re.sub(r"\?P<\w+>", "?:", PID.pattern)  # without groups
 _ROI = re.compile(rf"(?:^|[/\\!])({_BIN})\.(?:roi|ROI)#(\d+)$", re.ASCII)
 _PICTURE = re.compile(rf"(?:^|[/\\!])({_BIN})_(\d{{1,9}})(?:\.\w+)?$", re.ASCII)
+_PICTURE_TOO = "a picture of {}, which is classified from the bin itself"
 _NO_ROI = "no ROI of an IFCB bin: neither BIN.roi#14 nor BIN_00014 as its image or object_id"
 
 
@@ -43,7 +44,8 @@ def bins_of(predictions: Predictions) -> tuple[list[BinRows], list[tuple[str, st
     """The bins in order of their names, and (object_id, why) of rows that belong to none.
 
     A row belongs to the bin that its ref names (``BIN.roi#14``), else to that of its object_id or
-    file name (``BIN_00014``, ``BIN_00014.png``).
+    file name (``BIN_00014``, ``BIN_00014.png``). Where a picture of a ROI lies beside the bin, the
+    ROI's own row counts.
 
     Raises
     ------
@@ -62,13 +64,14 @@ def bins_of(predictions: Predictions) -> tuple[list[BinRows], list[tuple[str, st
         )
     places = [each for each in found if each]
     rows = good[inside].assign(_pid=[pid for pid, _ in places], _roi=[roi for _, roi in places])
+    rows, pictures = _rois_before_pictures(rows)
     _refuse_doubles(predictions.path, rows)
     bins = []
     for pid, part in rows.groupby("_pid", sort=True):
         part = part.sort_values("_roi")
         bins.append(BinRows(str(pid), part, part["_roi"].to_numpy(dtype=np.int64)))
         day_of(str(pid))
-    return bins, predictions.failures() + strays
+    return bins, predictions.failures() + strays + pictures
 
 
 def roi_of(image: str, object_id: str) -> tuple[str, int] | None:
@@ -129,6 +132,17 @@ def write_each(
 
 def _holds(path: Path, each: BinRows, content_of: Callable[[BinRows], bytes]) -> bool:
     return path.is_file() and path.read_bytes() == content_of(each)
+
+
+def _rois_before_pictures(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """The rows without exported pictures of ROIs that have a row, and (object_id, why) of those."""
+    is_roi = np.array([bool(_ROI.search(image)) for image in rows["image"]], dtype=bool)
+    of_rois = pd.MultiIndex.from_frame(rows.loc[is_roi, ["_pid", "_roi"]])
+    left_out = ~is_roi & pd.MultiIndex.from_frame(rows[["_pid", "_roi"]]).isin(of_rois)
+    pictures = rows[left_out]
+    names = pictures["_pid"] + ".roi#" + pictures["_roi"].astype(str)
+    why = [_PICTURE_TOO.format(name) for name in names]
+    return rows[~left_out], list(zip(pictures["object_id"], why, strict=True))
 
 
 def _refuse_doubles(path: Path, rows: pd.DataFrame) -> None:

@@ -141,6 +141,14 @@ def test_rows_that_make_no_bins(tmp_path: Path, images: list[str], words: str) -
     assert not (tmp_path / "out").exists()
 
 
+def test_a_picture_beside_the_bin_does_not_count_twice(tmp_path: Path) -> None:
+    images = [f"{NEW}.roi#2", f"{NEW}.roi#8", f"{NEW}_00002.png", f"{NEW}_00009.png"]
+    bins, strays = bins_of(predicted(images))
+    assert [list(each.rois) for each in bins] == [[2, 8, 9]]
+    assert list(bins[0].rows["object_id"]) == ["o0", "o1", "o3"]
+    assert strays == [("o2", f"a picture of {NEW}.roi#2, which is classified from the bin itself")]
+
+
 def test_out_is_a_folder(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(UsageError, match="is a file"):
