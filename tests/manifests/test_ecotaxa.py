@@ -242,6 +242,32 @@ def test_the_same_input_twice_is_read_once(write: Write) -> None:
     assert result.failed == []
 
 
+def test_of_rows_of_the_same_image_the_validated_one_is_kept(
+    write_bundle: Bundle, tmp_path: Path
+) -> None:
+    columns = ["object_id", "img_file_name", "object_annotation_category"]
+    status = [*columns, "object_annotation_status"]
+    write_bundle(tmp_path / "in", columns, [["a", "a.png", "egg"], ["b", "b.png", "egg"]])
+    write_bundle(
+        tmp_path / "in/more",
+        status,
+        [
+            ["b", "b.png", "krill", "predicted"],
+            ["a", "a.png", "larva", "Validated"],
+            ["a", "a.png", "snow", "validated"],
+        ],
+    )
+    result = built(tmp_path / "in")
+    assert dict(zip(result.table["object_id"], result.table["label"], strict=True)) == {
+        "a": "larva",
+        "b": "",
+    }
+    why = reasons(result, tmp_path / "in")
+    assert why["ecotaxa_x.tsv:3"].endswith("more/ecotaxa_x.tsv:4; that one, validated, is kept")
+    assert why["more/ecotaxa_x.tsv:3"].endswith("in/ecotaxa_x.tsv:4; the first is kept")
+    assert len(why) == 3
+
+
 def test_nothing_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         built(tmp_path / "nowhere")

@@ -6,21 +6,26 @@ import numpy as np
 import pandas as pd
 
 from plankton_da.manifests.columns import TEXT, column_of
-from plankton_da.manifests.ecotaxa_tables import ORIGINAL_RANK
+from plankton_da.manifests.ecotaxa_tables import ORIGINAL_RANK, STATUS, VALIDATED
 
 
 def repeated(rows: pd.DataFrame) -> tuple[pd.Series[bool], list[str]]:
-    """Rows whose object has an image of that name already, as a mask (N,), and why for each.
+    """Rows whose object has an image of that name in another row, as a mask (N,), and why for each.
 
-    ``rows`` has ``object_id``, ``img_file_name`` and ``where``, the row's place.
+    The first validated row is kept, or the first. ``rows`` has ``object_id``, ``img_file_name`` and
+    ``where``, the row's place.
     """
-    keys = [rows["object_id"].str.strip(), rows["img_file_name"].str.strip()]
-    groups = rows.groupby(keys, sort=False)
-    again = groups.cumcount() > 0
-    first = groups["where"].transform("first")
+    groups = rows.groupby(
+        [rows["object_id"].str.strip(), rows["img_file_name"].str.strip()]
+    ).ngroup()
+    validated = column_of(rows, STATUS).str.strip().str.lower() == VALIDATED
+    order = np.argsort(~validated.to_numpy(dtype=bool), kind="stable")  # validated ones first
+    again = groups.iloc[order].duplicated().reindex(rows.index)
+    kept = pd.Series(rows.index[~again], index=groups[~again])[groups[again]]
     words = [
-        f"object_id and img_file_name are those of {place}; the first is kept"
-        for place in first[again]
+        f"object_id and img_file_name are those of {rows['where'][first]}; "
+        + ("that one, validated, is kept" if first > row else "the first is kept")
+        for row, first in zip(rows.index[again], kept, strict=True)
     ]
     return again, words
 
