@@ -14,6 +14,8 @@ from plankton_da.prediction.cores import available_cores
 
 Model: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """images (B, C, H, W) uint8 to probabilities (B, K)"""
+_AT_ONCE = 8
+"""images: what layers hand on stays in a processor's cache, which 32 images' does not"""
 
 
 class OnnxModel:
@@ -49,6 +51,12 @@ class OnnxModel:
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Images (B, C, H, W) uint8 to probabilities (B, K)."""
+        parts = [
+            self._run(images[at : at + _AT_ONCE]) for at in range(0, max(len(images), 1), _AT_ONCE)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         (result,) = self._session.run(["probabilities"], {"images": images})
         return np.asarray(result, dtype=np.float32)
 
