@@ -1,12 +1,13 @@
 """What a few labels of the new camera are worth: macro recall against their number.
 
-    python -m benchmarks.few_labels --data DIR --work runs/isiis_pwspc --base source_only
+    python -m benchmarks.few_labels --data DIR --work runs/isiis_pwspc --rows balanced,random
 
 The images to label are picked from the predictions of the finished run ``BASE-0`` of
 ``benchmarks.isiis_pwspc`` in --work; the labels of PWSPC ``train`` stand in for the person who
 labels. Then method source_only is trained with them as ``data.target_labelled``, and scored on
 PWSPC ``test``. A finished run is kept in --work: the same command continues where it stopped.
-Writes ``benchmarks/results/few_labels.json``, ``.md`` and ``.png``.
+Writes ``benchmarks/results/few_labels.json``, ``.md`` and ``.png``; rows that stand there already
+and are not asked for stay.
 """
 
 from __future__ import annotations
@@ -29,11 +30,18 @@ from plankton_da.config_reading import QUICK
 from plankton_da.evaluation.report.figures import as_png, new_figure
 
 UNLABELLED = ("target.csv",)
-QUICK_NUMBERS = (0, 100, 300)
 QUICK_SETTINGS = {
     key: YAML(typ="safe").load(value) for key, _, value in (each.partition("=") for each in QUICK)
 }
-STRATEGIES = ("random", "balanced")
+ROWS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
+    "random": ("random", "random", {}),
+    "balanced": ("balanced", "balanced", {}),
+    "quick": ("balanced", "balanced, --quick", QUICK_SETTINGS),
+    "balanced160": ("balanced", "balanced, 160 px", {"data.image_size": 160}),
+}
+"""row -> how its images are picked, its name in the table, what differs from ``SETTINGS``"""
+PLOTTED = {"random": "#888888", "balanced": "#0b6e99", "balanced, 160 px": "#d1495b"}
+"""name in the table -> colour"""
 
 
 def label(work: Path, data: Path, base: str, strategy: str, number: int, draw: int) -> Path:
@@ -64,12 +72,13 @@ def _plankton_da(*words: object) -> None:
 def table_of(runs: Sequence[Mapping[str, Any]]) -> str:
     """One row per number and strategy: means over draws, ± standard deviation."""
     lines = [
-        "| labels | picked | PWSPC macro recall | accuracy | 4 views: macro recall | accuracy "
-        "| ISIIS val macro recall |",
-        "|---|---|---|---|---|---|---|",
+        "| labels | picked | draws | PWSPC macro recall | accuracy | 4 views: macro recall "
+        "| accuracy | ISIIS val macro recall |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for number, strategy, own in _groups(runs):
-        cells = [_mean(own, "target_test", "macro_recall"), _mean(own, "target_test", "accuracy")]
+        cells = [str(len(own))]
+        cells += [_mean(own, "target_test", name) for name in ("macro_recall", "accuracy")]
         cells += [_mean(own, "target_test_views", name) for name in ("macro_recall", "accuracy")]
         cells.append(_mean(own, "mid_val", "macro_recall"))
         lines.append(f"| {number} | {strategy} | {' | '.join(cells)} |")
@@ -98,8 +107,8 @@ def plot(runs: Sequence[Mapping[str, Any]]) -> bytes:
     axes = figure.subplots()
     groups = _groups(runs)
     start = next((own for number, strategy, own in groups if strategy == "-"), [])
-    for strategy, colour in zip(STRATEGIES, ("#888888", "#0b6e99"), strict=True):
-        points = [(0, start)] if start else []
+    for strategy, colour in PLOTTED.items():
+        points = [(0, start)] if start and "px" not in strategy else []
         points += [(number, own) for number, name, own in groups if name == strategy]
         values = [[run["target_test_views"]["macro_recall"] for run in own] for _, own in points]
         places = [number for number, _ in points]
@@ -120,38 +129,52 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with all.csv")
     parser.add_argument("--work", type=Path, default=Path("runs/isiis_pwspc"))
     parser.add_argument("--base", default="source_only", help="whose predictions pick the images")
+    parser.add_argument("--rows", default="random,balanced,quick", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--draws", default="0,1,2", help="seeds of picking and training")
-    parser.add_argument("--numbers", default="30,100,300", help="how many labels")
+    parser.add_argument("--numbers", default="0,30,100,300", help="how many labels")
     options = parser.parse_args()
-    work = options.work
-    runs = []
+    runs = {_key(run): run for run in _earlier()}
     for draw in map(int, options.draws.split(",")):
-        without = run_one(options.base, draw, work, SETTINGS, threads=1, target=UNLABELLED)
-        runs.append({**without, "labels": 0, "strategy": "-"})
         for number in map(int, options.numbers.split(",")):
-            for strategy in STRATEGIES:
-                few = label(work, options.data, options.base, strategy, number, draw)
-                settings = {
-                    **SETTINGS,
-                    "data.target_labelled": (str(few),),
-                    "training.evaluate_every": SETTINGS["training.steps"],  # the last step it is
-                }
-                name = f"few_{strategy}_{number}"
-                run = run_one(
-                    name, draw, work, settings, 1, method="source_only", target=UNLABELLED
-                )
-                runs.append({**run, "labels": number, "strategy": strategy})
-                print(name, draw, round(run["target_test_views"]["macro_recall"], 3), flush=True)
-        for number in QUICK_NUMBERS:
-            quick = {**SETTINGS, **QUICK_SETTINGS, "training.evaluate_every": 450}
-            if number:
-                few = label(work, options.data, options.base, "balanced", number, draw)
-                quick["data.target_labelled"] = (str(few),)
-            name = f"few_quick_{number}"
-            run = run_one(name, draw, work, quick, 1, method="source_only", target=UNLABELLED)
-            runs.append({**run, "labels": number, "strategy": "balanced, --quick"})
-            print(name, draw, round(run["target_test_views"]["macro_recall"], 3), flush=True)
-    document = {**provenance(), "settings": dict(SETTINGS), "base": options.base, "runs": runs}
+            for row in options.rows.split(","):
+                run = run_row(row, number, draw, options)
+                runs[_key(run)] = run
+                recall = run["target_test_views"]["macro_recall"]
+                print(row, number, draw, round(recall, 3), flush=True)
+                write(list(runs.values()), options.base)
+
+
+def run_row(row: str, number: int, draw: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One training, or the finished one."""
+    work = options.work
+    strategy, words, own = ROWS[row]
+    if not number and not own:
+        run = run_one(options.base, draw, work, SETTINGS, threads=1, target=UNLABELLED)
+        return {**run, "labels": 0, "strategy": "-"}
+    last = {"training.evaluate_every": SETTINGS["training.steps"]}  # the last step it is
+    settings = {**SETTINGS, **own, **last}
+    if number:
+        few = label(work, options.data, options.base, strategy, number, draw)
+        settings["data.target_labelled"] = (str(few),)
+    name = f"few_{row}_{number}"
+    run = run_one(name, draw, work, settings, 1, method="source_only", target=UNLABELLED)
+    return {**run, "labels": number, "strategy": words}
+
+
+def _key(run: Mapping[str, Any]) -> tuple[int, str, int]:
+    return run["labels"], run["strategy"], run["seed"]
+
+
+def _earlier() -> list[dict[str, Any]]:
+    path = RESULTS / "few_labels.json"
+    runs: list[dict[str, Any]] = json.loads(path.read_text())["runs"] if path.exists() else []
+    return runs
+
+
+def write(runs: list[dict[str, Any]], base: str) -> None:
+    """The results as JSON, table and plot."""
+    runs = sorted(runs, key=_key)
+    document = {**provenance(), "settings": dict(SETTINGS), "base": base, "runs": runs}
     (RESULTS / "few_labels.json").write_text(json.dumps(document, indent=1) + "\n")
     (RESULTS / "few_labels.png").write_bytes(plot(runs))
     text = "\n".join(
@@ -159,8 +182,9 @@ def main() -> None:
             "# A few labels of the new camera (ISIIS to PWSPC, ten classes)",
             "",
             "source_only with `data.target_labelled`; images picked by `audit select` from the "
-            f"predictions of {options.base}, draws {options.draws}; scored on PWSPC `test`. "
-            "`--quick`: the last layer alone, on frozen features.",
+            f"predictions of {base}; scored on PWSPC `test`; means over draws ± standard "
+            "deviation. 112 px where nothing else is said; `--quick`: the last layer alone, on "
+            "frozen features.",
             "",
             table_of(runs),
             "",
@@ -170,7 +194,6 @@ def main() -> None:
         ]
     )
     (RESULTS / "few_labels.md").write_text(text + "\n")
-    print(text)
 
 
 if __name__ == "__main__":
