@@ -98,6 +98,11 @@ def _line(same: Sequence[Problem]) -> str:
     return printable(f"{', '.join(place)}: {first.message}")
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 row``, ``2,000 rows``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def printable(text: str) -> str:
     """Escapes for line breaks, control characters and bytes that are no text: one line it stays."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

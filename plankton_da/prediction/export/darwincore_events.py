@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from plankton_da.errors import DataError
 from plankton_da.manifests.columns import TEXT, column_of
 from plankton_da.manifests.ecotaxa_values import date_text, degrees, number, time_text
+from plankton_da.manifests.problems import counted
 from plankton_da.prediction.export.ifcb_bins import day_of, roi_of
 
 EVENT_TERMS = (
@@ -29,6 +30,8 @@ _LATITUDES = ("decimalLatitude", "object_lat", "latitude", "lat")
 _LONGITUDES = ("decimalLongitude", "object_lon", "longitude", "lon")
 _SHALLOWEST = ("minimumDepthInMeters", "object_depth_min", "depth_min", "depth")
 _DEEPEST = ("maximumDepthInMeters", "object_depth_max", "depth_max", "depth")
+_DEEPEST_SEA = 11_000.0
+"""metres; deeper is what software writes where it does not know, such as the 99999 of ZooProcess"""
 
 
 def event_columns(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -43,14 +46,31 @@ def event_columns(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     events = _first_filled(rows, _EVENTS)
     table["eventID"] = events.where(events != "", pd.Series(bins, index=rows.index, dtype=TEXT))
     table["eventDate"] = _dates(rows, bins, notes)
-    for term, names, bound, read in (
-        ("decimalLatitude", _LATITUDES, 90.0, degrees),
-        ("decimalLongitude", _LONGITUDES, 180.0, degrees),
-        ("minimumDepthInMeters", _SHALLOWEST, math.inf, number),
-        ("maximumDepthInMeters", _DEEPEST, math.inf, number),
-    ):
-        table[term] = _numbers(_first_filled(rows, names), term, bound, read, notes)
+    place = (("decimalLatitude", _LATITUDES, 90.0), ("decimalLongitude", _LONGITUDES, 180.0))
+    for term, names, most in place:
+        values = _first_filled(rows, names)
+        table[term], wrong = _numbers(values, -most, most, degrees)
+        _say(values[wrong], f"{term}: no degrees from {-most:g} to {most:g}", notes)
+    _empty_null_island(table, notes)
+    depths = pd.Series("", index=rows.index, dtype=TEXT)
+    for term, names in (("minimumDepthInMeters", _SHALLOWEST), ("maximumDepthInMeters", _DEEPEST)):
+        values = _first_filled(rows, names)
+        table[term], wrong = _numbers(values, 0.0, _DEEPEST_SEA, number)
+        depths = depths.where((depths != "") | ~wrong, values)
+    _say(depths[depths != ""], f"depth: no metres from 0 to {_DEEPEST_SEA:,.0f}", notes)
     return table[list(EVENT_TERMS)].astype(TEXT), notes
+
+
+def _empty_null_island(table: pd.DataFrame, notes: list[str]) -> None:
+    """Make no place of latitude 0 and longitude 0, which templates have where nobody filled it."""
+    place = ["decimalLatitude", "decimalLongitude"]
+    unknown = (table[place] == "0").all(axis=1)
+    table.loc[unknown, place] = ""
+    if unknown.any():
+        notes.append(
+            f"latitude and longitude are both 0, which stands for unknown, in "
+            f"{counted(int(unknown.sum()), 'row')}; left empty"
+        )
 
 
 def _first_filled(rows: pd.DataFrame, names: tuple[str, ...]) -> pd.Series[str]:
@@ -62,22 +82,18 @@ def _first_filled(rows: pd.DataFrame, names: tuple[str, ...]) -> pd.Series[str]:
 
 
 def _numbers(
-    values: pd.Series[str],
-    term: str,
-    bound: float,
-    read: Callable[[str], float | None],
-    notes: list[str],
-) -> list[str]:
-    texts: list[str] = []
+    values: pd.Series[str], least: float, most: float, read: Callable[[str], float | None]
+) -> tuple[pd.Series[str], pd.Series[bool]]:
+    """The numbers as text, '' for none, and which values are none that can be."""
+    texts: dict[str, str] = {}
     wrong: list[str] = []
-    for value in values:
+    for value in values.unique():
         found = read(value) if value else math.nan
-        if found is None or abs(found) > bound:
+        if found is None or found < least or found > most:
             wrong.append(value)
             found = math.nan
-        texts.append("" if math.isnan(found) else f"{found:.8g}")
-    _say(wrong, term, notes)
-    return texts
+        texts[value] = "" if math.isnan(found) else f"{found + 0.0:.8g}"  # + 0.0: no -0
+    return values.map(texts).astype(TEXT), values.isin(wrong)
 
 
 def _dates(rows: pd.DataFrame, bins: list[str], notes: list[str]) -> list[str]:
@@ -95,7 +111,7 @@ def _dates(rows: pd.DataFrame, bins: list[str], notes: list[str]) -> list[str]:
             if day.strip() and not when:
                 wrong.append(day)
         texts.append(when)
-    _say(wrong, "eventDate", notes)
+    _say(wrong, "eventDate: no times", notes)
     return texts
 
 
@@ -130,7 +146,7 @@ def _of_bin(pid: str) -> str:
         return ""
 
 
-def _say(wrong: list[str], term: str, notes: list[str]) -> None:
-    if wrong:
+def _say(wrong: Collection[str], what: str, notes: list[str]) -> None:
+    if len(wrong):
         shown = ", ".join(map(repr, list(dict.fromkeys(wrong))[:3]))
-        notes.append(f"{term}: {len(wrong)} values cannot be used, such as {shown}; left empty")
+        notes.append(f"{what} in {counted(len(wrong), 'row')}, such as {shown}; left empty")

@@ -83,8 +83,38 @@ def test_when_and_where_of_what_ecotaxa_carries(tmp_path: Path) -> None:
     assert table["minimumDepthInMeters"].tolist() == ["0", "10.5", ""]
     assert table["eventID"].tolist() == ["s1", "s1", "s2"]
     assert table["license"].tolist() == ["CC BY 4.0", "", ""]
-    for term, value in (("eventDate", "99999999"), ("decimalLatitude", "143")):
-        assert any(note.startswith(f"{term}: 1 values") and value in note for note in result.notes)
+    assert result.notes[:3] == [
+        "eventDate: no times in 1 row, such as '99999999'; left empty",
+        "decimalLatitude: no degrees from -90 to 90 in 1 row, such as '143'; left empty",
+        "depth: no metres from 0 to 11,000 in 1 row, such as 'deep'; left empty",
+    ]
+
+
+def test_numbers_that_stand_for_unknown_are_not_published(tmp_path: Path) -> None:
+    predictions = predicted(
+        list("12345"),
+        ["copepod"],
+        object_date=["20140421"] * 5,
+        object_lat=["0", "0.0", "0", "0.5", "-0.0"],
+        object_lon=["0", "-0.0", "7.3", "0", "180.01"],
+        object_depth_min=["99999", "10", "0", "-1", "11000"],
+        object_depth_max=["99999.0", "99999", "11000.5", "0", ""],
+        sample_id=["0"] * 5,
+    )
+    result = darwincore.write(predictions, tmp_path / "o.csv", ExportOptions())
+    table = written(tmp_path / "o.csv")
+    assert table["decimalLatitude"].tolist() == ["", "", "0", "0.5", "0"]
+    assert table["decimalLongitude"].tolist() == ["", "", "7.3", "0", ""]
+    assert table["minimumDepthInMeters"].tolist() == ["", "10", "0", "", "11000"]
+    assert table["maximumDepthInMeters"].tolist() == ["", "", "", "0", ""]
+    assert table["eventID"].tolist() == ["0"] * 5
+    shown = "'99999', '11000.5', '-1'"
+    assert result.notes[:3] == [
+        "decimalLongitude: no degrees from -180 to 180 in 1 row, such as '180.01'; left empty",
+        "latitude and longitude are both 0, which stands for unknown, in 2 rows; left empty",
+        f"depth: no metres from 0 to 11,000 in 4 rows, such as {shown}; left empty",
+    ]
+    assert "OBIS requires decimalLatitude, decimalLongitude, which rows lack" in result.notes[-1]
 
 
 def test_when_of_ifcb_bins_and_columns_that_say_it(tmp_path: Path) -> None:
