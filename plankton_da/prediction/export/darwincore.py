@@ -16,9 +16,10 @@ import pandas as pd
 from plankton_da.errors import DataError, UsageError
 from plankton_da.manifests.columns import TEXT, column_of
 from plankton_da.manifests.names import APHIA_COLUMNS, aphia_id, fold
-from plankton_da.manifests.problems import SHOWN_PER_CODE
+from plankton_da.manifests.problems import SHOWN_PER_CODE, counted
 from plankton_da.manifests.table import write_manifest
 from plankton_da.prediction.export.darwincore_events import EVENT_TERMS, event_columns
+from plankton_da.prediction.export.objects import best_of_object, own_ids
 from plankton_da.prediction.export.options import ExportOptions
 from plankton_da.prediction.export.reading import Predictions
 from plankton_da.prediction.export.renaming import Renaming, read_renaming
@@ -34,10 +35,15 @@ SCORE_WORDS = "classification score "
 _LSID = "urn:lsid:marinespecies.org:taxname:"
 _REQUIRED = ("eventDate", "decimalLatitude", "decimalLongitude")
 _WEB = re.compile(r"https?://", re.IGNORECASE)
+_SEVERAL = " | "  # between the values of a list, as Darwin Core recommends
+_NOT_LIVING = ("artefact", "artifact", "bubble", "detritus", "fiber", "fibre", "not-living", "snow")
+_ODD = re.compile(rf"_|\b({'|'.join(_NOT_LIVING)})s?\b", re.IGNORECASE)
 
 
 def write(predictions: Predictions, out: Path, options: ExportOptions) -> ExportResult:
-    """Write one row per classified image of an organism, as CSV in UTF-8.
+    """Write one row per classified organism, as CSV in UTF-8.
+
+    Of an object that has several images the most certain prediction counts, as for EcoTaxa.
 
     ``scientificName`` is the class of ``options.taxonomy``, whose columns ``aphia_id``,
     ``scientificNameID``, ``taxonRank`` and ``kingdom`` are used too; a class without a name there
@@ -57,10 +63,15 @@ def write(predictions: Predictions, out: Path, options: ExportOptions) -> Export
     """
     if out.suffix.lower() != ".csv":
         raise UsageError(f"--out {out}: --format darwincore writes a file that ends in .csv")
-    good = predictions.good()
+    good, merged = _objects(predictions.good())
     renaming = read_renaming(options.taxonomy, good["label"])
     named = np.array([renaming.name(label) != "" for label in good["label"]], dtype=bool)
     notes = _left_out(good["label"][~named])
+    if merged:
+        notes.append(
+            f"{counted(merged, 'row')} of further images of an object merged with the first: one "
+            f"occurrence per object, and of its predictions the most certain"
+        )
     if not named.any():
         raise DataError(
             f"{predictions.path}: no row remains: {'; '.join(notes) or 'no image was classified'}"
@@ -70,14 +81,25 @@ def write(predictions: Predictions, out: Path, options: ExportOptions) -> Export
     write_manifest(table, out, options.overwrite)
     notes += of_events
     if options.taxonomy is None:
-        notes.append(
-            "scientificName holds the model's own class names; give --taxonomy T.csv with the "
-            "columns label,class,aphia_id to write names and ids of WoRMS"
-        )
+        notes.append(_own_names(table["scientificName"]))
     empty = [name for name in _REQUIRED if (table[name] == "").any()]
     if empty:
         notes.append(f"OBIS requires {', '.join(empty)}, which rows lack here: fill them in")
     return ExportResult([out], len(table), predictions.failures(), notes)
+
+
+def _objects(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """One row per object, with all its images, and how many rows it took fewer for that."""
+    ids = own_ids(rows)
+    keys = rows["instrument"] + ":" + ids
+    further = keys.duplicated()
+    if not further.any():
+        return rows.assign(object_id=ids), 0
+    best = best_of_object(rows, keys).assign(object_id=ids)
+    web = rows["image"][rows["image"].str.match(_WEB)]
+    media = keys.map(web.groupby(keys.loc[web.index]).agg(_SEVERAL.join))
+    best["image"] = best["image"].where(media.isna(), media)
+    return best[~further], int(further.sum())
 
 
 def _occurrences(
@@ -127,6 +149,23 @@ def _references(predictions: Predictions) -> str:
     if predictions.model_hash:
         parts.append(f"sha256 {predictions.model_hash}")
     return ", ".join(parts)
+
+
+def _own_names(names: pd.Series[str]) -> str:
+    """What is to be said where no taxonomy tells what the classes are called."""
+    way_out = "give --taxonomy T.csv with the columns label,class,aphia_id"
+    counts = names.value_counts()
+    odd = [f"{name} ({count})" for name, count in counts.items() if _ODD.search(str(name))]
+    if not odd:
+        return (
+            f"scientificName holds the model's own class names; {way_out} to write names and ids "
+            f"of WoRMS"
+        )
+    more = ", ..." * (len(odd) > SHOWN_PER_CODE)
+    return (
+        f"warning: these class names stand as scientificName and do not look like names of taxa: "
+        f"{', '.join(odd[:SHOWN_PER_CODE])}{more}; {way_out} (an empty class: no occurrence)"
+    )
 
 
 def _left_out(labels: pd.Series[str]) -> list[str]:

@@ -26,8 +26,6 @@ from plankton_da.manifests.ecotaxa_tables import TEXT as TEXT_TYPE
 from plankton_da.prediction.export.ecotaxa_annotations import (
     annotated_by_people,
     annotation_columns,
-    best_of_object,
-    own_ids,
 )
 from plankton_da.prediction.export.ecotaxa_columns import (
     LABEL,
@@ -37,6 +35,7 @@ from plankton_da.prediction.export.ecotaxa_columns import (
 )
 from plankton_da.prediction.export.ecotaxa_zips import Zips
 from plankton_da.prediction.export.image_files import image_file
+from plankton_da.prediction.export.objects import best_of_object, own_ids
 from plankton_da.prediction.export.options import ExportOptions
 from plankton_da.prediction.export.reading import Predictions
 from plankton_da.prediction.export.renaming import read_renaming

@@ -150,6 +150,53 @@ def test_what_is_no_occurrence(tmp_path: Path) -> None:
     assert "give --taxonomy" in result.notes[1]
 
 
+def test_images_of_one_object_are_one_occurrence(tmp_path: Path) -> None:
+    predictions = predicted(
+        ["o", "p", "o#2", "q"],
+        CLASSES,
+        image=[
+            "https://x.org/1.png",
+            "b.png",
+            "https://x.org/3.png",
+            "IFCB5_2012_028_081515.roi#3",
+        ],
+        ecotaxa_id=["o", "p", "o", "q"],
+    )
+    predictions.table.loc[2, "raw_score"] = predictions.table.loc[2, "score"] = np.float32(0.9)
+    result = darwincore.write(predictions, tmp_path / "o.csv", ExportOptions())
+    table = written(tmp_path / "o.csv")
+    assert result.rows == len(table) == 3
+    assert table["occurrenceID"].tolist() == ["I:o", "I:p", "I:q"]
+    assert table["catalogNumber"].tolist() == ["o", "p", "q"]
+    assert table["scientificName"].tolist() == ["Ceratium fürca", "detritus", "copepod"]
+    assert table["identificationRemarks"][0] == "classification score 0.9"
+    assert table["associatedMedia"].tolist() == [
+        "https://x.org/1.png | https://x.org/3.png",
+        "",
+        "",
+    ]
+    assert table["eventID"].tolist() == ["", "", "IFCB5_2012_028_081515"]
+    assert result.notes[0].startswith("1 row of further images of an object merged")
+
+
+@pytest.mark.parametrize("image", ["1.png", "https://x.org/1.png"])
+def test_the_same_id_of_two_cameras_is_two_objects(tmp_path: Path, image: str) -> None:
+    predictions = predicted(["o", "o#2"], CLASSES, image=[image] * 2, ecotaxa_id=["o", "o"])
+    predictions.table["instrument"] = ["I", "J"]
+    assert darwincore.write(predictions, tmp_path / "o.csv", ExportOptions()).rows == 2
+
+
+def test_names_that_are_none_of_taxa_are_warned_of(tmp_path: Path) -> None:
+    names = ["detritus_snow", "Air bubbles", "Snowella", "Not-living", "Ceratium furca"]
+    result = darwincore.write(predicted(list("12345"), names), tmp_path / "o.csv", ExportOptions())
+    assert result.rows == 5
+    (warning,) = [note for note in result.notes if note.startswith("warning: ")]
+    assert (
+        "names of taxa: detritus_snow (1), Air bubbles (1), Not-living (1); give --taxonomy T.csv"
+        in warning
+    )
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "o.csv"
     (tmp_path / "t.csv").write_text("label,class\ncopepod,Copepoda\n")
