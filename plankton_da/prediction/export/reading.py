@@ -20,6 +20,9 @@ from plankton_da.manifests.rules import problems_at, value_problems
 from plankton_da.prediction.finish import run_file_of
 from plankton_da.prediction.predictions import COLUMNS
 
+BUNDLE_FOLDER = "bundle"
+"""what a training run calls the folder of its bundle, which says nothing"""
+_ADDRESS = re.compile(r"(models|runs):")
 _SCORE = re.compile(r"score|raw_score|score_\d+|p_.*", re.DOTALL)
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
@@ -40,8 +43,14 @@ class Predictions:
 
     @property
     def model(self) -> str:
-        """What the user called the model (a folder, ``models:/NAME/3``); '' where unknown."""
-        return str(self.run.get("bundle", ""))
+        """The model's name as it may be published; '' where unknown.
+
+        ``models:/NAME/3`` and other addresses as the user gave them; of a folder its own name,
+        without those around it, and of one called ``bundle`` the run's that it is in.
+        """
+        return published_name(
+            str(self.run.get("bundle", "")), str(self.run.get("bundle_folder", ""))
+        )
 
     @property
     def model_hash(self) -> str:
@@ -79,6 +88,27 @@ class Predictions:
         """(object_id, error) of the others."""
         failed = self.table[self.table["error"] != ""]
         return list(zip(failed["object_id"].tolist(), failed["error"].tolist(), strict=True))
+
+
+def published_name(given: str, folder: str) -> str:
+    """What a model is called, without where it lies on this machine.
+
+    Parameters
+    ----------
+    given
+        what the user called it: an address such as ``models:/NAME/3``, or a folder
+    folder
+        its absolute folder, '' where unknown; tells what ``.`` and ``bundle`` are
+    """
+    if _ADDRESS.match(given):
+        return given
+    for path in (given, folder):
+        names = [name for name in re.split(r"[/\\]", path) if name not in ("", ".")]
+        while names and names[-1] == BUNDLE_FOLDER:
+            names.pop()
+        if names and names[-1] != "..":
+            return names[-1]
+    return BUNDLE_FOLDER if given else ""
 
 
 def read_predictions(path: Path) -> Predictions:

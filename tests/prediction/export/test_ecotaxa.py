@@ -81,6 +81,16 @@ def test_label_status_score_and_model(predicted: Predicted, tmp_path: Path) -> N
     assert (report.ok, bool(report.warnings)) == (True, False)
 
 
+def test_a_model_in_a_folder_is_named_without_its_place(
+    predicted: Predicted, tmp_path: Path
+) -> None:
+    run = {"bundle": "/home/me/runs/source_only-0/bundle", "options": {"model": "ab" * 32}}
+    exported(predicted(THREE, run=run))
+    assert {row["object_da_model"] for row in rows_of(tmp_path / "X.zip")} == {
+        "source_only-0 sha256:abababababab"
+    }
+
+
 def test_an_unclassified_image_has_neither_category_nor_status(
     predicted: Predicted, tmp_path: Path
 ) -> None:

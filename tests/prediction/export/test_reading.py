@@ -11,6 +11,7 @@ import pytest
 
 from plankton_da.errors import ManifestError
 from plankton_da.prediction.export import read_predictions
+from plankton_da.prediction.export.reading import published_name
 
 Predicted = Callable[..., Path]
 
@@ -53,6 +54,26 @@ def test_the_model_is_known_by_the_run_file(predicted: Predicted) -> None:
     predictions = read_predictions(predicted([ROW]))
     assert predictions.model == "models:/zoo@champion"
     assert predictions.model_hash == "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("given", "folder", "name"),
+    [
+        ("models:/zoo/3", "/home/me/.cache/zoo-3/bundle", "models:/zoo/3"),
+        ("models:/zoo@champion", "/home/me/.cache/zoo-3", "models:/zoo@champion"),
+        ("runs:/0a1b/bundle", "/home/me/.cache/0a1b/bundle", "runs:/0a1b/bundle"),
+        ("/home/me/runs/source_only-0/bundle", "/mnt/x", "source_only-0"),
+        ("runs/source_only-0/bundle/", "/home/me/runs/source_only-0/bundle", "source_only-0"),
+        ("C:\\me\\zoo", "", "zoo"),
+        ("bundle", "/home/me/run7/bundle", "run7"),
+        (".", "/home/me/run7/bundle", "run7"),
+        ("../..", "/home/me/run7", "run7"),
+        ("/bundle", "/bundle", "bundle"),
+        ("", "", ""),
+    ],
+)
+def test_the_published_name_of_a_model_says_no_place(given: str, folder: str, name: str) -> None:
+    assert published_name(given, folder) == name
 
 
 @pytest.mark.parametrize("run", [None, {}, {"bundle": "b", "options": None}, {"runs": "?"}])
