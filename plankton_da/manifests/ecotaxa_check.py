@@ -26,6 +26,11 @@ from plankton_da.manifests.problems import Problem, Problems, printable, problem
 IMAGE_FORMATS = ("JPEG", "PNG", "GIF")
 """the formats that EcoTaxa shows"""
 MAX_IMAGE_BYTES = 512 * 2**20
+_NO_IMAGE = "missing_image"
+_WAY_OUT = (
+    "put them there, or, for an import that updates objects that EcoTaxa has already and so needs "
+    "no images (export --update-only), check with --update-only"
+)
 _NOT_LOOKED_FOR = (
     "EcoTaxa looks for files whose names begin with ecotaxa, in lower case, and end in .tsv or .txt"
 )
@@ -41,6 +46,8 @@ class BundleReport:
     path: Path
     tables: int = 0
     rows: int = 0
+    images: int = 0
+    """rows whose image is there"""
     problems: Problems = field(default_factory=Problems)
     warnings: Problems = field(default_factory=Problems)
 
@@ -48,6 +55,17 @@ class BundleReport:
     def ok(self) -> bool:
         """Whether the importer would take it."""
         return not self.problems
+
+    def problem_lines(self) -> list[str]:
+        """The problems for people; where not one image is there, that is one line."""
+        kept, totals = list(self.problems), dict(self.problems.totals)
+        lines = []
+        if self.images == 0 and (count := totals.pop(_NO_IMAGE, 0)):
+            named = [problem for problem in kept if problem.code == _NO_IMAGE]
+            first, *others = problem_lines(named, {_NO_IMAGE: count})
+            more = f", nor any other; {count:,} rows name one" if others else ""
+            lines.append(f"{first}{more}; {_WAY_OUT}")
+        return problem_lines([each for each in kept if each.code in totals], totals) + lines
 
     def words(self) -> str:
         """What it is and what was found, without the problems themselves."""
@@ -79,7 +97,7 @@ def raise_if_not_ok(reports: Sequence[BundleReport]) -> None:
     """Raise a ``ManifestError`` that lists every problem of every bundle."""
     lines = []
     for report in reports:
-        lines += problem_lines(list(report.problems), report.problems.totals)
+        lines += report.problem_lines()
     if lines:
         raise ManifestError("\n".join(lines))
 
@@ -116,7 +134,9 @@ def check_bundle(
             found = Faults(table.shown)
             if not TABLE_NAME.fullmatch(table.name.rpartition("/")[2]):
                 found.warn(None, None, "table_name", _NOT_LOOKED_FOR)
-            report.rows += _check_table(table, rules, free, found, open_images)
+            rows, images = _check_table(table, rules, free, found, open_images)
+            report.rows += rows
+            report.images += images
             report.problems.extend(found.problems)
             report.warnings.extend(found.warnings)
     if not tables:
@@ -130,9 +150,9 @@ def check_bundle(
 
 def _check_table(
     table: BundleTable, rules: RowRules, free: FreeColumns, found: Faults, open_images: bool
-) -> int:
-    """Rows of a table; what is wrong with it goes to ``found``."""
-    count = 0
+) -> tuple[int, int]:
+    """Rows of a table, and how many have their image; what is wrong with it goes to ``found``."""
+    count = images = 0
     try:
         with table.place.open(table.name) as stream:
             marked = stream.read(len(UTF8_BOM)) == UTF8_BOM
@@ -141,7 +161,7 @@ def _check_table(
             rows = rows_of(text)
             header = header_of(rows, found, free, update_only=rules.update_only)
             if header is None:
-                return 0
+                return 0, 0
             if encoding == FALLBACK_ENCODING:
                 rows = _beyond_ascii(rows, found)
             for row in rows:
@@ -151,10 +171,12 @@ def _check_table(
                     continue
                 image = rules.check(row, header, found)
                 if image is not None:
-                    _check_image(table, image, row.line, rules.update_only, found, open_images)
+                    images += _check_image(
+                        table, image, row.line, rules.update_only, found, open_images
+                    )
     except (OSError, ManifestError, *DAMAGE) as error:
         found.error(None, None, "unreadable", f"cannot be read: {error}")
-    return count
+    return count, images
 
 
 def _beyond_ascii(rows: Iterator[Row], found: Faults) -> Iterator[Row]:
@@ -181,17 +203,20 @@ def _is_utf8(text: str) -> bool:
 
 def _check_image(
     table: BundleTable, image: str, line: int, optional: bool, found: Faults, open_it: bool
-) -> None:
+) -> bool:
+    """Whether the image is there, be it good or bad."""
     path = table.path_of(image)
     column = "img_file_name"
     if path is None:
         words = f"{image!r} leads out of the bundle; give the path from the table's folder"
         found.error(line, column, "image_outside", words)
-    elif not table.place.has(path):
+        return False
+    if not table.place.has(path):
         if not optional:
             words = f"there is no image {image!r}, counted from the table's folder"
-            found.error(line, column, "missing_image", words)
-    elif open_it:
+            found.error(line, column, _NO_IMAGE, words)
+        return False
+    if open_it:
         try:
             with table.place.open(path) as file:
                 data = file.read(MAX_IMAGE_BYTES)
@@ -204,6 +229,7 @@ def _check_image(
             if kind not in IMAGE_FORMATS:
                 words = f"the image {image!r} is {kind}; EcoTaxa takes {', '.join(IMAGE_FORMATS)}"
                 found.error(line, column, "image_format", words)
+    return True
 
 
 def _as_json(problem: Problem) -> dict[str, Any]:

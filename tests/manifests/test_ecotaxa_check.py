@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from plankton_da.errors import DataError, PlanktonDAError
-from plankton_da.manifests.ecotaxa_check import BundleReport, check_bundle
+from plankton_da.manifests.ecotaxa_check import BundleReport, check_bundle, raise_if_not_ok
 
 Rows = Sequence[Sequence[str]]
 
@@ -169,6 +169,26 @@ def test_every_fault_of_a_table_is_told_with_its_line(tmp_path: Path) -> None:
         (4, "img_file_name", "missing_image"),
         (4, "object_area", "not_a_number"),
     ]
+
+
+def test_no_image_at_all_is_one_line_that_names_the_way_out(tmp_path: Path) -> None:
+    rows = [HEADER, TYPES, *([f"o{number}", f"{number}.png"] for number in range(437))]
+    report = check_bundle(bundle(tmp_path, rows))
+    assert codes(report) == {"missing_image": 437}
+    with pytest.raises(PlanktonDAError) as told:
+        raise_if_not_ok([report])
+    (line,) = str(told.value).splitlines()
+    assert "line 3, column img_file_name: there is no image '0.png'" in line
+    assert "437 rows name one" in line
+    assert line.endswith("check with --update-only")
+    assert check_bundle(tmp_path, update_only=True).ok
+
+
+def test_some_lost_images_are_listed_each(tmp_path: Path) -> None:
+    report = check_bundle(bundle(tmp_path, [HEADER, TYPES, GOOD, ["b", "b.png"], ["c", "c.png"]]))
+    lines = report.problem_lines()
+    assert len(lines) == 2
+    assert "--update-only" not in "".join(lines)
 
 
 def test_images_are_decoded_and_must_be_of_a_format_that_is_shown(tmp_path: Path) -> None:
