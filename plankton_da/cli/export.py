@@ -48,6 +48,7 @@ def export(
     Exit code 5: all else is written, but some rows could not be exported; stderr names them.
     """
     from plankton_da.errors import SomeImagesFailed
+    from plankton_da.manifests.problems import counted
     from plankton_da.prediction.export import ExportOptions, export_predictions
 
     options = ExportOptions(
@@ -64,6 +65,6 @@ def export(
     typer.echo(json.dumps(result.to_json(), indent=2) if as_json else result.words())
     if result.skipped and not allow_failures:
         raise SomeImagesFailed(
-            f"{len(result.skipped):,} rows of {predictions} were not exported, for the reasons "
+            f"{counted(len(result.skipped), 'row')} of {predictions} not exported, for the reasons "
             f"above (--allow-failures makes this exit code 0)"
         )

@@ -100,7 +100,7 @@ def _line(same: Sequence[Problem]) -> str:
 
 def counted(count: int, noun: str) -> str:
     """``1 row``, ``2,000 rows``."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def printable(text: str) -> str:

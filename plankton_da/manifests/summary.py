@@ -10,7 +10,7 @@ import pandas as pd
 from plankton_da.manifests.checks import CheckReports, count_rows
 from plankton_da.manifests.columns import SPLITS
 from plankton_da.manifests.ingest.result import IngestResult
-from plankton_da.manifests.problems import SHOWN_PER_CODE, printable
+from plankton_da.manifests.problems import SHOWN_PER_CODE, counted, printable
 from plankton_da.manifests.taxonomy_use import use_lines
 
 _NO_TABLE = {"unreadable", "unknown_format", "not_utf8", "wrong_separator", "doubled_column"}
@@ -70,7 +70,7 @@ def check_summary(reports: CheckReports) -> str:
 def build_summary(table: pd.DataFrame, out: Path) -> str:
     """What was written."""
     counts = counts_table(count_rows(table))
-    return f"{counts}\n\n{printable(str(out))}: {len(table)} rows written"
+    return f"{counts}\n\n{printable(str(out))}: {counted(len(table), 'row')} written"
 
 
 def left_out_lines(result: IngestResult) -> list[str]:

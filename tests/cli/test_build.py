@@ -60,7 +60,7 @@ def test_a_broken_link_is_a_failure(run: Run, tmp_path: Path, format_name: str) 
     words = ("manifest", "build", format_name, "in", "--instrument", "I", "--out", "m.csv")
     code, out, err = run(*words)
     assert code == 5
-    assert "m.csv: 1 rows written" in out
+    assert "m.csv: 1 row written" in out
     assert "2.png: a broken link" in err
     assert run(*words, "--overwrite", "--allow-failures")[0] == 0
 

@@ -35,7 +35,7 @@ def test_classify_export_check_build(command: Run, classified: Path, tmp_path: P
     assert done.returncode == 5
     assert done.stdout == "cruise.zip\n4 rows written\n"
     assert done.stderr.startswith("not exported: cut.png: truncated: ")
-    assert "1 rows of" in done.stderr
+    assert "1 row of" in done.stderr
     checked = command("manifest", "check-ecotaxa", "cruise.zip")
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "1 table(s), 4 rows: EcoTaxa's importer should take it" in checked.stdout

@@ -114,7 +114,7 @@ def test_images_may_lie_in_a_folder_of_their_own(tmp_path: Path, draw: Draw) -> 
     draw("pictures/a.png")
     path = write(tmp_path / "t.csv", "image\na.png\n")
     assert built(path, tmp_path / "pictures").table["image"].tolist() == ["pictures/a.png"]
-    with pytest.raises(ManifestError, match=r"t\.csv:2: no such image below"):
+    with pytest.raises(ManifestError, match=r"t\.csv:2: /.*/a\.png: no such image"):
         built(path)
     with pytest.raises(UsageError, match=r"found 0 table\(s\) and 1 folder"):
         built(tmp_path / "pictures")
@@ -147,7 +147,7 @@ def test_bad_rows_are_named_by_line_and_the_rest_is_read(tmp_path: Path, draw: D
     assert result.table["object_id"].tolist() == ["1", "6", "9"]
     assert result.table["note"].tolist() == ["", "", "z"]
     assert dict(result.failed) == {
-        f"{path}:4": f"no such image below {tmp_path}",
+        f"{path}:4: {tmp_path}/gone.png": "no such image",
         f"{path}:5": "the row names no image",
         f"{path}:6": "the row's object_id is empty",
         f"{path}:7": f"its object_id stands in {path}:2 already",

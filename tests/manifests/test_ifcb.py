@@ -116,14 +116,17 @@ def test_damaged_rows_are_named_with_their_line_and_the_rest_is_read(tmp_path: P
     assert "ends at byte" in result.failed[1][1]
 
 
-def test_rows_with_the_same_fault_share_a_line(tmp_path: Path) -> None:
-    roi = write_bin(tmp_path / "in", NEW, draw_pictures(50, seed=8))
+@pytest.mark.parametrize(
+    ("rows", "more"), [(50, "(and 48 rows like it)"), (3, "(and 1 row like it)")]
+)
+def test_rows_with_the_same_fault_share_a_line(tmp_path: Path, rows: int, more: str) -> None:
+    roi = write_bin(tmp_path / "in", NEW, draw_pictures(rows, seed=8))
     first = int(read_bin(roi).rois.start[1])
     roi.write_bytes(roi.read_bytes()[:first])
     result = built(tmp_path / "in", out=tmp_path / "m.csv")
     ((place, why),) = result.failed
     assert place.endswith(".adc:2")
-    assert why.endswith("(and 48 rows like it)")
+    assert why.endswith(more)
     assert len(result.table) == 1
 
 

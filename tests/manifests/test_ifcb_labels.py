@@ -60,10 +60,10 @@ def test_a_table_of_classipyr(bins: Path, tmp_path: Path) -> None:
     assert [*result.table.columns][:4] == ["object_id", "image", "instrument", "label"]
     assert result.failed == [(f"{table}:6", "file_name is no image of a bin")]
     assert result.remarks == [
-        "1 images are unclassified in --labels: no label",
+        "1 image is unclassified in --labels: no label",
         "1 table(s) of labels have scores: a classifier's labels, unless somebody corrected them",
         "2 of 4 images have a label",
-        f"1 labels are of images that are not there: {PID}_00077 ...",
+        f"1 label is of an image that is not there: {PID}_00077",
     ]
     assert built(bins, table, all_labels=True).table["label"].tolist()[1] == "Ciliate"
 

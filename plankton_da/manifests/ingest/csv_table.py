@@ -30,6 +30,7 @@ from plankton_da.manifests.table import rebase_refs
 SUMMARY = "any table of image paths (.csv, .tsv, ; or tabs, .parquet); columns by --column"
 COLUMNS: tuple[str, ...] = (*REQUIRED, *OPTIONAL)
 OPTIONS: frozenset[str] = frozenset({"columns", "labelled"})
+_GONE = "no such image"
 _MARKS = re.compile("[%!#]")
 
 
@@ -109,11 +110,14 @@ class _Reading:
         gone = missing_images(table["image"], root) & ~empty
         nameless = np.asarray(table["object_id"] == "", bool) & ~gone & ~empty
         self._fail(path, loose, empty, "the row names no image")
-        self._fail(path, loose, gone, f"no such image below {root}")
+        lines = loose.lines()
+        for row in np.flatnonzero(gone).tolist():
+            looked_for = os.path.join(root, paths.iloc[row])
+            self.failed.append((f"{path}:{lines[row]}: {looked_for}", _GONE))
         self._fail(path, loose, nameless, "the row's object_id is empty")
         good = np.flatnonzero(~(empty | gone | nameless))
         table["image"] = rebase_refs(table["image"], root, self._relative_to)
-        self.places.append((path, loose.lines()[good]))
+        self.places.append((path, lines[good]))
         taken = table if len(good) == len(table) else table.iloc[good].copy()
         return self._with_instrument(path, self._with_sizes(path, taken))
 

@@ -20,7 +20,7 @@ from plankton_da.manifests.ingest.ifcb_volume import analysed_ml, sample_time
 from plankton_da.manifests.ingest.options import IngestOptions
 from plankton_da.manifests.ingest.result import IngestResult
 from plankton_da.manifests.ingest.walk import Walk, no_regular_file
-from plankton_da.manifests.problems import SHOWN_PER_CODE
+from plankton_da.manifests.problems import SHOWN_PER_CODE, counted
 
 SUMMARY = "IFCB bins (.hdr, .adc, .roi) of both versions, in place; labels by --labels"
 COLUMNS: tuple[str, ...] = (
@@ -126,7 +126,7 @@ class _Bins:
         states = found.rois.state
         for state in np.unique(states[states > RowState.NO_IMAGE]):
             rows = np.flatnonzero(states == state)
-            more = f" (and {len(rows) - 1:,} rows like it)" if len(rows) > 1 else ""
+            more = f" (and {counted(len(rows) - 1, 'row')} like it)" if len(rows) > 1 else ""
             why = found.rois.why(int(rows[0])).words.partition(": ")[2]
             self.failed.append((f"{table}:{found.rois.lines[rows[0]]}", f"{why}{more}"))
 

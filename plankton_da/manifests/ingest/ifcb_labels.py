@@ -21,6 +21,7 @@ from plankton_da.manifests.ingest.ifcb_manual import read_manual
 from plankton_da.manifests.ingest.places import as_text
 from plankton_da.manifests.ingest.tables import read_loose_table
 from plankton_da.manifests.ingest.walk import Walk, no_regular_file
+from plankton_da.manifests.problems import counted
 
 _ROI = re.compile(rf"(?:{PID.pattern})_\d+", re.ASCII)
 _UNLABELLED = frozenset({"", "unclassified"})
@@ -52,7 +53,12 @@ class RoiLabels:
         lost = known.filter(pc.invert(pc.is_in(known, value_set=ids)))
         if len(lost):
             few = ", ".join(lost[:3].to_pylist())
-            self.remarks.append(f"{len(lost):,} labels are of images that are not there: {few} ...")
+            named = (
+                "1 label is of an image that is not there"
+                if len(lost) == 1
+                else f"{len(lost):,} labels are of images that are not there"
+            )
+            self.remarks.append(f"{named}: {few}{' ...' * (len(lost) > 3)}")
         return arrow_of(self.table["label"]).take(places).fill_null("")
 
 
@@ -154,7 +160,7 @@ class _Reading:
         names = loose.table[columns["file_name"]].str.replace(r"\.[A-Za-z]{3,4}$", "", regex=True)
         odd = np.flatnonzero(~names.str.fullmatch(_ROI.pattern).to_numpy(bool))
         if len(odd):
-            more = f" (and {len(odd) - 1:,} rows like it)" if len(odd) > 1 else ""
+            more = f" (and {counted(len(odd) - 1, 'row')} like it)" if len(odd) > 1 else ""
             place = f"{path}:{loose.lines()[odd[0]]}"
             self.failed.append((place, f"file_name is no image of a bin{more}"))
         labels = loose.table[columns["class_name"]]
@@ -177,7 +183,8 @@ class _Reading:
         unlabelled = table["label"].isin(_UNLABELLED)
         if unlabelled.any():
             count = int(unlabelled.sum())
-            self._remarks.append(f"{count:,} images are unclassified in --labels: no label")
+            are = "1 image is" if count == 1 else f"{count:,} images are"
+            self._remarks.append(f"{are} unclassified in --labels: no label")
         if self._scored:
             self._remarks.append(
                 f"{self._scored:,} table(s) of labels have scores: a classifier's labels, unless "

@@ -173,7 +173,7 @@ def _left_out(labels: pd.Series[str]) -> list[str]:
     counts = labels.value_counts()
     notes = []
     if UNCLASSIFIED in counts:
-        notes.append(f"{UNCLASSIFIED}, so no occurrences: {counts[UNCLASSIFIED]} row(s)")
+        notes.append(f"{UNCLASSIFIED}, so no occurrences: {counted(counts[UNCLASSIFIED], 'row')}")
     others = [f"{name} ({n})" for name, n in counts.items() if name != UNCLASSIFIED]
     if others:
         more = ", ..." * (len(others) > SHOWN_PER_CODE)

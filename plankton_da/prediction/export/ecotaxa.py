@@ -23,6 +23,7 @@ from plankton_da.manifests.ecotaxa_tables import (
     STATUS,
 )
 from plankton_da.manifests.ecotaxa_tables import TEXT as TEXT_TYPE
+from plankton_da.manifests.problems import counted
 from plankton_da.prediction.export.ecotaxa_annotations import (
     annotated_by_people,
     annotation_columns,
@@ -215,24 +216,28 @@ def _notes(
     notes = []
     several = int(ids[ids.duplicated()].nunique())
     if several:
-        notes.append(
-            f"{several:,} objects have several images; the most certain prediction is taken for all"
-        )
+        objects = "1 object has" if several == 1 else f"{several:,} objects have"
+        notes.append(f"{objects} several images; the most certain prediction is taken for all")
     kept = int(by_people.sum())
     if kept:
         notes.append(
-            f"{kept:,} images are of objects that people have validated or found dubious in "
-            f"EcoTaxa; these keep their category, ours stands in {LABEL}"
+            f"{_images_that(kept, 'is', 'are')} of objects that people have validated or found "
+            f"dubious in EcoTaxa; these keep their category, ours stands in {LABEL}"
         )
     blank = int(((said[CATEGORY] == "") & ~by_people).sum())
     if blank:
-        notes.append(f"{blank:,} images get no category (unclassified, or without one in the map)")
+        images = _images_that(blank, "gets", "get")
+        notes.append(f"{images} no category (unclassified, or without one in the map)")
     if not predictions.run:
         notes.append(
             f"no run.json beside {predictions.path.name}, so that {MODEL} is empty: it says which "
             f"model it was"
         )
     return notes
+
+
+def _images_that(count: int, one: str, many: str) -> str:
+    return f"{counted(count, 'image')} {one if count == 1 else many}"
 
 
 def _nothing(predictions: Predictions, skipped: list[tuple[str, str]]) -> str:

@@ -32,6 +32,7 @@ from plankton_da.manifests.ecotaxa_tables import (
 )
 from plankton_da.manifests.ecotaxa_tables import TEXT as TEXT_TYPE
 from plankton_da.manifests.ecotaxa_values import date_text, degrees, number, time_text
+from plankton_da.manifests.problems import counted
 
 SCORE, LABEL, MODEL = "object_da_score", "object_da_label", "object_da_model"
 """our free columns: scores cannot be imported as EcoTaxa's own"""
@@ -123,13 +124,13 @@ def _mended(name: str, column: pd.Series[str], notes: list[str]) -> pd.Series[st
             count = int(column.isin(refused).sum())
             shown = ", ".join(map(repr, refused[:_SHOWN]))
             notes.append(
-                f"{name}: {count:,} values that EcoTaxa refuses are left empty, such as {shown}"
+                f"{name}: EcoTaxa refuses {counted(count, 'value')}, left empty, such as {shown}"
             )
         clean = {value: text or "" for value, text in mended.items()}
     long = [value for value, text in clean.items() if len(text) > MAX_TEXT_LENGTH]
     if long:
         count = int(column.isin(long).sum())
-        notes.append(f"{name}: {count:,} texts are cut to {MAX_TEXT_LENGTH} characters")
+        notes.append(f"{name}: cut to {MAX_TEXT_LENGTH} characters in {counted(count, 'row')}")
         clean = {value: text[:MAX_TEXT_LENGTH].strip() for value, text in clean.items()}
     return pd.Series(column.map(clean), dtype=TEXT)
 

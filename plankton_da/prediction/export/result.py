@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plankton_da.manifests.problems import SHOWN_PER_CODE, printable
+from plankton_da.manifests.problems import SHOWN_PER_CODE, counted, printable
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ExportResult:
         shown = [printable(str(file)) for file in self.files[:SHOWN_PER_CODE]]
         if len(self.files) > len(shown):
             shown.append(f"... and {len(self.files) - len(shown)} more files")
-        return "\n".join([*shown, f"{self.rows:,} rows written"])
+        return "\n".join([*shown, f"{counted(self.rows, 'row')} written"])
 
     def skipped_lines(self) -> list[str]:
         """The rows that are missing, and why: of each kind of reason the first 20."""

@@ -146,7 +146,7 @@ def test_what_is_no_occurrence(tmp_path: Path) -> None:
     result = darwincore.write(predictions, tmp_path / "o.csv", ExportOptions())
     assert result.rows == 1
     assert result.skipped == [("2", "truncated: cut")]
-    assert result.notes[0] == "unclassified, so no occurrences: 1 row(s)"
+    assert result.notes[0] == "unclassified, so no occurrences: 1 row"
     assert "give --taxonomy" in result.notes[1]
 
 

@@ -98,7 +98,7 @@ def test_an_unclassified_image_has_neither_category_nor_status(
     row = rows_of(tmp_path / "X.zip")[2]
     assert (row["object_annotation_category"], row["object_annotation_status"]) == ("", "")
     assert row["object_da_label"] == "medusa"
-    assert "1 images get no category (unclassified, or without one in the map)" in result.notes
+    assert "1 image gets no category (unclassified, or without one in the map)" in result.notes
 
 
 def test_failed_images_and_lost_ones_are_named(predicted: Predicted, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_what_was_carried_goes_back_and_people_keep_the_last_word(
     assert [row["object_da_label"] for row in rows] == ["copepod", "copepod", "medusa"]
     assert "object_annotation_hierarchy" not in types
     assert "acq_id" not in types
-    assert any("1 images are of objects that people have validated" in n for n in result.notes)
+    assert any("1 image is of objects that people have validated" in n for n in result.notes)
     with zipfile.ZipFile(tmp_path / "X.zip") as archive:
         assert "sub/1.png" in archive.namelist()
 
@@ -346,9 +346,9 @@ def test_values_that_the_importer_refuses(predicted: Predicted, tmp_path: Path) 
     assert [row["object_remark"] for row in rows] == ["x" * 250, "two lines", ""]
     assert "object_empty" not in rows[0]
     assert result.notes[:3] == [
-        "object_lat: 1 values that EcoTaxa refuses are left empty, such as '100'",
-        "object_date: 1 values that EcoTaxa refuses are left empty, such as '1.1.2020'",
-        "object_remark: 1 texts are cut to 250 characters",
+        "object_lat: EcoTaxa refuses 1 value, left empty, such as '100'",
+        "object_date: EcoTaxa refuses 1 value, left empty, such as '1.1.2020'",
+        "object_remark: cut to 250 characters in 1 row",
     ]
 
 
