@@ -33,8 +33,9 @@ from plankton_da.manifests.ecotaxa_tables import (
 from plankton_da.manifests.ecotaxa_tables import TEXT as TEXT_TYPE
 from plankton_da.manifests.ecotaxa_values import date_text, degrees, number, time_text
 from plankton_da.manifests.problems import counted
+from plankton_da.prediction.export.ecotaxa_further import OURS, further_columns
 
-SCORE, LABEL, MODEL = "object_da_score", "object_da_label", "object_da_model"
+SCORE, LABEL, MODEL = f"{OURS}score", f"{OURS}label", f"{OURS}model"
 """our free columns: scores cannot be imported as EcoTaxa's own"""
 
 _MANAGED = {
@@ -62,19 +63,21 @@ class Columns:
 
 
 def carried_columns(rows: pd.DataFrame) -> Columns:
-    """What an ingest carried of EcoTaxa's columns, or what there is instead, ready to be imported.
+    """What an ingest carried, ready to be imported: EcoTaxa's columns, or what there is instead.
 
-    Values that the importer would refuse become empty, texts that are too long are cut, free
-    columns beyond EcoTaxa's limits are left out; the notes say so.
+    Columns that EcoTaxa's tables do not have become free ones of objects. Values that the importer
+    would refuse become empty, texts that are too long are cut, free columns beyond EcoTaxa's limits
+    are left out; the notes say so.
     """
     found: dict[str, pd.Series[str]] = {}
     for name in map(str, rows.columns):
         own = column_name(name)
-        if own.startswith(PREFIXES) and own not in _MANAGED and not own.startswith("object_da_"):
+        if own.startswith(PREFIXES) and own not in _MANAGED and not own.startswith(OURS):
             found.setdefault(own, rows[name])
     found = {name: column for name, column in found.items() if _is_known(name)}
-    _add_ids(rows, found)
-    notes: list[str] = []
+    used = _add_ids(rows, found)
+    further, notes = further_columns(rows, {*found, *_MANAGED}, used)
+    found |= further
     columns = {name: _mended(name, column, notes) for name, column in found.items()}
     fixed = {*FIXED_NUMBERS, *FIXED_TEXTS}
     filled = {n: c for n, c in columns.items() if n in fixed or bool((c != "").any())}
@@ -88,17 +91,23 @@ def _is_known(name: str) -> bool:
     return not name.startswith("img_") or name in FIXED_NUMBERS
 
 
-def _add_ids(rows: pd.DataFrame, found: dict[str, pd.Series[str]]) -> None:
-    """Ids that EcoTaxa wants where there are columns of a sample, acquisition or process."""
+def _add_ids(rows: pd.DataFrame, found: dict[str, pd.Series[str]]) -> set[str]:
+    """Ids that EcoTaxa wants where there are columns of a sample, acquisition or process.
+
+    Returns the columns of ``rows`` that were made use of.
+    """
+    used: set[str] = set()
     if OWN_ID not in rows and not any(name.startswith(("sample_", "acq_")) for name in found):
-        _add_what_is_known(rows, found)
+        used = _add_what_is_known(rows, found)
     for prefix in ("sample_", "acq_", "process_"):
         if any(name.startswith(prefix) for name in found) and f"{prefix}id" not in found:
             found[f"{prefix}id"] = pd.Series("", index=rows.index, dtype=TEXT)
+    return used
 
 
-def _add_what_is_known(rows: pd.DataFrame, found: dict[str, pd.Series[str]]) -> None:
+def _add_what_is_known(rows: pd.DataFrame, found: dict[str, pd.Series[str]]) -> set[str]:
     """Of images that did not come from EcoTaxa: group, camera, time, pixel size and volume."""
+    used = {"group", "pixel_size_um", "volume_ml"}
     group, camera = column_of(rows, "group"), rows["instrument"]
     if bool((group != "").any()):
         found["sample_id"] = group
@@ -111,6 +120,9 @@ def _add_what_is_known(rows: pd.DataFrame, found: dict[str, pd.Series[str]]) -> 
         moments = rows["time"].where(rows["time"].str.match(_MOMENT), "")
         found["object_date"] = moments.str.slice(0, 10)
         found["object_time"] = moments.str.slice(11, 19)
+        if bool(((moments != "") | (rows["time"] == "")).all()):
+            used.add("time")
+    return used
 
 
 def _mended(name: str, column: pd.Series[str], notes: list[str]) -> pd.Series[str]:

@@ -297,6 +297,88 @@ def test_samples_and_acquisitions_of_images_from_elsewhere(
     assert [row["acq_id"] for row in rows] == ["CAM1_bin1", "CAM1_bin1", "CAM1"]
 
 
+def test_columns_of_other_cameras_become_free_ones(predicted: Predicted, tmp_path: Path) -> None:
+    path = predicted(
+        THREE,
+        group=["run1"] * 3,
+        particle=["1", "2", "3"],
+        ppc=["1", "", "2.5"],
+        image_id=["007", "008", "009"],
+        imaging_time=["12:00:01", "12:00:02", ""],
+        abd_diameter_um=["", "", ""],
+        true_label=["medusa", "", ""],
+        label_2=["x", "x", "x"],
+        score_2=["0.1"] * 3,
+        p_copepod=["0.5"] * 3,
+        split=["test"] * 3,
+        **{"Area (µm²)": ["1", "2", "3"], "img_path": ["x", "y", "z"]},
+    )
+    result = exported(path)
+    types, rows = types_of(tmp_path / "X.zip"), rows_of(tmp_path / "X.zip")
+    assert [row["object_ppc"] for row in rows] == ["1", "", "2.5"]
+    assert [row["object_image_id"] for row in rows] == ["007", "008", "009"]
+    assert {n: k for n, k in types.items() if n.startswith("object_") and "_da_" not in n} == {
+        "object_id": "[t]",
+        "object_annotation_category": "[t]",
+        "object_annotation_status": "[t]",
+        "object_particle": "[f]",
+        "object_ppc": "[f]",
+        "object_image_id": "[t]",
+        "object_imaging_time": "[t]",
+        "object_true_label": "[t]",
+        "object_area_µm²": "[f]",
+        "object_img_path": "[t]",
+    }
+    assert not any("left out" in note for note in result.notes)
+    assert check_bundle(tmp_path / "X.zip").ok
+
+
+def test_no_column_takes_a_name_that_has_a_meaning(predicted: Predicted, tmp_path: Path) -> None:
+    values = ["1", "2", "3"]
+    names = ["id", "lat", "date", "annotation_category", "annotation_hierarchy", "da_score", "AREA"]
+    others = dict.fromkeys([*names, "µ", "ppc", "PPC", "%"], values)
+    result = exported(
+        predicted(THREE, time=["today"] * 3, object_area=["7"] * 3, **others, **{"()": values})
+    )
+    found = rows_of(tmp_path / "X.zip")[0]
+    assert found["object_id"] == "a.png"
+    assert (found["object_area"], found["object_input_area"]) == ("7", "1")
+    assert (found["object_da_score"], found["object_input_da_score"]) == ("0.75", "1")
+    assert found["object_annotation_category"] == "copepod"
+    for name in ("id", "lat", "date", "annotation_category", "annotation_hierarchy", "time", "ppc"):
+        assert f"object_input_{name}" in found
+    assert "object_lat" not in found
+    assert result.notes[0] == "left out, since there is no name for it in EcoTaxa: '()'"
+    assert check_bundle(tmp_path / "X.zip").ok
+
+
+def test_what_ecotaxa_sets_itself_is_not_sent_but_named(
+    predicted: Predicted, tmp_path: Path
+) -> None:
+    path = predicted(
+        THREE,
+        ecotaxa_id=["o1", "o2", "o3"],
+        group=["s"] * 3,
+        pixel_size_um=["10.6"] * 3,
+        true_label=["egg<other", "", ""],
+        sample_id=["s"] * 3,
+        objid=["11", "12", "13"],
+        object_annotation_hierarchy=["living>egg", "", "x>fiber"],
+        cruise=["m106"] * 3,
+        **PEOPLE,
+    )
+    result = exported(path)
+    types = types_of(tmp_path / "X.zip")
+    free = {name for name in types if "annotation" not in name and "_da_" not in name}
+    assert free == {"object_id", "img_file_name", "sample_id", "object_cruise"}
+    assert result.notes[0] == (
+        "left out, since EcoTaxa sets it itself and an import cannot: objid, "
+        "object_annotation_hierarchy"
+    )
+    updated = exported(path, update_only=True, overwrite=True)
+    assert not any("objid" in note for note in updated.notes)
+
+
 def test_names_and_numbers_of_taxa_by_a_label_map(predicted: Predicted, tmp_path: Path) -> None:
     (tmp_path / "T.csv").write_text(
         "label,class,category_id\ncopepod,Copepoda<Multicrustacea,25828\nmedusa,,\n"

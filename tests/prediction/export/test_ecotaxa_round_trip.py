@@ -119,3 +119,29 @@ def test_an_update_of_a_real_bundle_names_the_same_objects(
     assert (report.ok, report.rows) == (True, result.rows)
     objects = read_manifest(tmp_path / "M.csv").table["ecotaxa_id"]
     assert report.rows == objects.nunique()
+
+
+@pytest.mark.parametrize(
+    ("ingest", "name"),
+    [("flowcam", "flowcam/pygsuia_2024-04-08"), ("ifcb", "ifcb/v2"), ("ifcb", "ifcb/v1")],
+)
+def test_columns_of_other_cameras_come_back(
+    shared_data: Path, tmp_path: Path, ingest: str, name: str
+) -> None:
+    build_manifest(ingest, [shared_data / "formats" / name], "CAM", tmp_path / "M.csv")
+    predictions_of(tmp_path / "M.csv", tmp_path / "P.csv")
+    export_predictions(tmp_path / "P.csv", "ecotaxa", tmp_path / "X.zip")
+    assert check_bundle(tmp_path / "X.zip").ok
+    build_manifest("ecotaxa", [tmp_path / "X.zip"], "CAM", tmp_path / "N.csv")
+    before, after = (read_manifest(tmp_path / f"{m}.csv").table for m in "MN")
+    elsewhere = {"group": "sample_id", "pixel_size_um": "acq_pixel_size_um", "instrument": None}
+    elsewhere |= {
+        "volume_ml": "acq_volume_ml",
+        "image": None,
+        "object_id": "object_id",
+        "time": None,
+    }
+    for column in before:
+        place = elsewhere.get(column, f"object_{column}")
+        if place is not None and (before[column] != "").any():
+            assert after[place].tolist() == before[column].tolist(), column
