@@ -58,7 +58,7 @@ def test_a_size_that_may_be_either_unit_is_mm_on_a_uvp_and_unknown_elsewhere() -
 def test_the_column_nearest_to_the_image_is_taken_and_a_contradiction_said() -> None:
     size, words = sizes(acq_pixel="73", process_pixel="10.6", object_pixel_um="5")
     assert size == "5"
-    assert "acq_pixel says 73 µm in 1 rows, where 5 µm is taken" in words
+    assert "acq_pixel says 73 µm in 1 row, where 5 µm is taken" in words
     size, words = sizes(acq_pixel="10.58", process_pixel="10.6")
     assert "says" not in words
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from plankton_da.manifests.columns import TEXT, arrow_of
 from plankton_da.manifests.ecotaxa_tables import is_empty
 from plankton_da.manifests.pixel_sizes import column_in_micrometres, stated_unit
+from plankton_da.manifests.problems import counted
 
 _UNIT = r"([uµμ]m|mm|microns?|(micro|milli)met(er|re)s?)"
 _SIDE = re.compile(rf"(object|process|acq|sample)_(\w*_)?pixel(_?size)?(_?(in_)?{_UNIT})?")
@@ -43,8 +44,9 @@ def pixel_sizes(table: pd.DataFrame) -> tuple[pd.Series[str], list[str]]:
         if len(other):
             first = int(other[0])
             remarks.append(
-                f"{name} says {here[first]} µm in {len(other)} rows, where {found[first]} µm is "
-                "taken from another column; correct pixel_size_um if that is wrong"
+                f"{name} says {here[first]} µm in {counted(len(other), 'row')}, where "
+                f"{found[first]} µm is taken from another column; correct pixel_size_um if that "
+                "is wrong"
             )
         if pc.any(used).as_py():
             sizes = pc.unique(here.filter(used)).to_pylist()
