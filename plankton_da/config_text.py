@@ -42,6 +42,11 @@ _RECOMMENDED: dict[str, tuple[Any, str]] = {
         "a hundred labelled images of the new camera gain more than any method without labels "
         "(benchmarks/results/few_labels.md); pick them with: plankton-da audit select",
     ),
+    "data.image_size": (
+        160,
+        "more on both cameras than 112, most with a few labels (benchmarks/results/few_labels.md); "
+        "training and classify take 1.6 times as long as at 128",
+    ),
     "data.augmentation": (
         "strong",
         "gained on the new camera what it cost on mid (docs/negative_results.md)",
