@@ -40,8 +40,12 @@ ROWS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "balanced160": ("balanced", "balanced, 160 px", {"data.image_size": 160}),
 }
 """row -> how its images are picked, its name in the table, what differs from ``SETTINGS``"""
-PLOTTED = {"random": "#888888", "balanced": "#0b6e99", "balanced, 160 px": "#d1495b"}
-"""name in the table -> colour"""
+PLOTTED = {
+    "random": ("#888888", True),
+    "balanced": ("#0b6e99", True),
+    "balanced, 160 px": ("#d1495b", False),
+}
+"""name in the table -> colour, and whether it starts from the runs without labels, of 112 px"""
 
 
 def label(work: Path, data: Path, base: str, strategy: str, number: int, draw: int) -> Path:
@@ -107,8 +111,8 @@ def plot(runs: Sequence[Mapping[str, Any]]) -> bytes:
     axes = figure.subplots()
     groups = _groups(runs)
     start = next((own for number, strategy, own in groups if strategy == "-"), [])
-    for strategy, colour in PLOTTED.items():
-        points = [(0, start)] if start and "px" not in strategy else []
+    for strategy, (colour, has_start) in PLOTTED.items():
+        points = [(0, start)] if start and has_start else []
         points += [(number, own) for number, name, own in groups if name == strategy]
         values = [[run["target_test_views"]["macro_recall"] for run in own] for _, own in points]
         places = [number for number, _ in points]

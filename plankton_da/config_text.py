@@ -44,8 +44,8 @@ _RECOMMENDED: dict[str, tuple[Any, str]] = {
     ),
     "data.image_size": (
         160,
-        "more on both cameras than 112, most with a few labels (benchmarks/results/few_labels.md); "
-        "training and classify take 1.6 times as long as at 128",
+        "with a few labels more on both cameras than 112 (benchmarks/results/few_labels.md); 1.6 "
+        "times the pixels of 128, and about as much more time",
     ),
     "data.augmentation": (
         "strong",

@@ -15,7 +15,12 @@ from typing import IO
 from PIL import Image, UnidentifiedImageError
 
 # Pillow registers these plug-ins only after a failed look-up, which two threads must not do at once
-from PIL import Jpeg2KImagePlugin, MpoImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401  # isort: skip
+from PIL import (  # noqa: F401  # importing registers them  # isort: skip
+    Jpeg2KImagePlugin,
+    MpoImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from plankton_da.errors import ImageError
 

@@ -47,7 +47,8 @@ class Tar:
         try:
             archive = tarfile.TarFile(fileobj=self._file, ignore_zeros=True, errorlevel=0)
             while (info := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # there may be millions
+                # of millions of members none is kept
+                archive.members.clear()  # type: ignore[attr-defined]  # not in the standard stub
                 if info.offset != expected and not self._is_zero(expected):
                     damage = damage or f"there is no header at byte {expected:,}"
                 blocks = -(-info.size // _BLOCK) if info.isreg() else 0
