@@ -12,6 +12,7 @@ from plankton_da.adaptation.candidates import keep_target_predictions
 from plankton_da.adaptation.checkpoints import checkpoint_path, read_checkpoint
 from plankton_da.adaptation.diagnosis import diagnose
 from plankton_da.adaptation.methods import Method
+from plankton_da.adaptation.plain_features import PlainFeatures
 from plankton_da.adaptation.preparation import TrainingData
 from plankton_da.adaptation.record import bundle_info, flat_metrics, record_pictures
 from plankton_da.adaptation.run_folder import RunFolder, TrainResult
@@ -91,12 +92,17 @@ def conclude(
 
 
 def evaluate_now(
-    config: Config, method: Method, data: TrainingData, device: torch.device
+    config: Config,
+    method: Method,
+    data: TrainingData,
+    device: torch.device,
+    features: PlainFeatures,
 ) -> Scores:
     """Score the network as it is between two steps."""
     method.settle(target_batches(data, seed=config.seed, device=device))
     predictor = predictor_of(config, method, data, device)
-    scores = score_all(predict_all(predictor, data, seed=config.seed), data, seed=config.seed)
+    predictions = predict_all(predictor, data, seed=config.seed, features=features)
+    scores = score_all(predictions, data, seed=config.seed)
     method.network.use_domain("mid")
     method.train()
     return scores

@@ -77,22 +77,27 @@ def compute_frozen_features(
     folder: Path,
     device: torch.device,
     progress: bool,
+    rows: NDArray[np.intp] | None = None,
 ) -> FrozenFeatures:
     """Pass ``copies`` augmented copies of each image through the divided network's frozen stages.
 
     Made once for the same images, augmentation and frozen weights; a file gets its name only once
-    it is whole.
+    it is whole. ``rows`` (N,): of these images alone; None: of all that decode.
 
     Raises
     ------
     OutputError
         ``folder`` cannot be written to, or is full.
     """
-    parts = (source.key(), frozen_key(network), preset, str(copies))
+    good = np.flatnonzero(source.good)
+    rows = good if rows is None else rows
+    parts = [source.key(), frozen_key(network), preset, str(copies)]
+    if len(rows) < len(good):
+        parts.append(hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest())
     path = folder / f"frozen-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:32]}.npy"
     if not path.is_file():
         try:
-            _compute(network, source, augmented, copies, path, device, progress)
+            _compute(network, rows, len(source), augmented, copies, path, device, progress)
         except OSError as error:
             raise OutputError(
                 f"{path.parent}: features of frozen stages cannot be kept here: "
@@ -114,7 +119,8 @@ def room_for(folder: Path, size: int) -> bool:
 
 def _compute(
     network: PlanktonNetwork,
-    source: PixelSource,
+    rows: NDArray[np.intp],
+    images: int,
     augmented: AugmentedImages,
     copies: int,
     path: Path,
@@ -122,7 +128,6 @@ def _compute(
     progress: bool,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = np.flatnonzero(source.good)
     building = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.building")
     log.info("computing the frozen stages' features of %d images, %d copies", len(rows), copies)
     bar = tqdm(
@@ -140,7 +145,7 @@ def _compute(
                 features = network.frozen_features(torch.from_numpy(pixels).to(device))
                 half = features.half().cpu().numpy()  # (B, ...)
                 if written is None:
-                    shape = (copies, len(source), *half.shape[1:])
+                    shape = (copies, images, *half.shape[1:])
                     written = np.lib.format.open_memmap(building, "w+", np.float16, shape)
                 written[copy, chosen] = half
                 bar.update(len(chosen))

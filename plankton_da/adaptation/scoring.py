@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from plankton_da.adaptation.frozen_features import FrozenFeatures
+from plankton_da.adaptation.plain_features import PlainFeatures
 from plankton_da.adaptation.preparation import ImageSet, TrainingData
 from plankton_da.evaluation.calibration import fit_temperature
 from plankton_da.evaluation.metrics import score
@@ -107,24 +109,40 @@ def evaluated_rows(images: ImageSet, seed: int) -> NDArray[np.intp]:
     return np.sort(chosen)
 
 
-def predict(predictor: Predictor, images: ImageSet, rows: NDArray[np.intp]) -> Predictions:
-    """Probabilities of ``rows``, each image under its own instrument's statistics."""
+def predict(
+    predictor: Predictor,
+    images: ImageSet,
+    rows: NDArray[np.intp],
+    features: FrozenFeatures | None = None,
+) -> Predictions:
+    """Probabilities of ``rows``, each image under its own instrument's statistics.
+
+    ``features``: what frozen stages gave of them, in place of their pixels.
+    """
     instruments = images.table["instrument"].to_numpy(dtype=object)[rows]
     probabilities = np.empty((len(rows), len(predictor.classes)), dtype=np.float32)
     for instrument in sorted(set(instruments)):
         of_instrument = np.flatnonzero(instruments == instrument)
         for start in range(0, len(of_instrument), _BATCH):
             chosen = of_instrument[start : start + _BATCH]
+            if features is not None:
+                given = features.draw(rows[chosen], (0,))
+                probabilities[chosen] = predictor.of_features(given, instrument)
+                continue
             pixels = images.pixels.read_many(rows[chosen])  # (B, H, W, C)
             probabilities[chosen] = predictor.probabilities(pixels, instrument)
     return Predictions(images, rows, probabilities)
 
 
-def predict_all(predictor: Predictor, data: TrainingData, *, seed: int) -> dict[str, Predictions]:
+def predict_all(
+    predictor: Predictor, data: TrainingData, *, seed: int, features: PlainFeatures | None = None
+) -> dict[str, Predictions]:
     """Predictions on ``val`` (mid), ``target`` (without labels), ``oracle/<split>``, ``audit``."""
 
     def of(images: ImageSet) -> Predictions:
-        return predict(predictor, images, evaluated_rows(images, seed))
+        rows = evaluated_rows(images, seed)
+        given = None if features is None else features.of(images, rows)
+        return predict(predictor, images, rows, given)
 
     found = {"val": of(data.mid_val), "target": of(data.target_train)}
     for split, images in data.oracle.items():

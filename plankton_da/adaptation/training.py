@@ -32,6 +32,7 @@ from plankton_da.adaptation.interruption import Interruption
 from plankton_da.adaptation.methods import Method
 from plankton_da.adaptation.optimizers import create_optimizer, set_learning_rate
 from plankton_da.adaptation.pairs import batch_loader
+from plankton_da.adaptation.plain_features import PlainFeatures
 from plankton_da.adaptation.preparation import TrainingData, prepare
 from plankton_da.adaptation.progress import LOG_EVERY, Meter, ProgressLine
 from plankton_da.adaptation.ranks import Ranks, joined_ranks
@@ -181,10 +182,11 @@ def _run_steps(
     )
     if latest is not None:
         restore_random_state(checkpoint.random)
+    features = PlainFeatures(method.deployed, cache_folder(), device)
 
     def evaluate(step: int) -> None:
         with eager(config.training.compile):
-            scores = evaluate_now(config, method, data, device)
+            scores = evaluate_now(config, method, data, device, features)
         history.append(history_entry(step, scores))
         run.log_metrics(flat_metrics(scores), step)
         line.evaluated(val_accuracies(scores))

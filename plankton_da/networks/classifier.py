@@ -99,6 +99,11 @@ class PlanktonNetwork(nn.Module):
         self._division = divide(self.backbone, self.backbone.network, self._normalised(images))
         return self._division is not None
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether ``frozen_features`` can be had."""
+        return self._division is not None
+
     def frozen_features(self, images: Tensor) -> Tensor:
         """Images (N, 1 or 3, H, W) uint8 to what the frozen stages give, (N, ...) float32."""
         if self._division is None:

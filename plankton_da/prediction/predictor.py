@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,6 +188,18 @@ class Predictor:
             return np.empty((0, len(self.classes)), dtype=np.float32)
         probabilities = np.concatenate(batches)
         return probabilities if self.prior is None else self.prior(probabilities, instrument)
+
+    def of_features(
+        self, features: NDArray[np.floating[Any]], instrument: str
+    ) -> NDArray[np.float32]:
+        """The same of what the network's frozen stages gave of pixels, (N, ...), in one batch.
+
+        For a network in memory whose frozen stages were divided from the rest, without ``prior``
+        and ``views``.
+        """
+        if self._torch is None:
+            raise ModelError("features of frozen stages go through torch alone")
+        return self._torch(features, instrument)
 
     def check_instrument(self, instrument: str) -> None:
         """Refuse an instrument that the demanded engine cannot serve (``BundleError``)."""

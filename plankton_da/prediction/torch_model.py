@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -43,8 +43,11 @@ class TorchModel:
             network.to(memory_format=torch.channels_last)
             self._copying = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's
 
-    def __call__(self, images: NDArray[np.uint8], instrument: str) -> NDArray[np.float32]:
-        """Images (B, C, H, W) uint8 of one instrument to probabilities (B, K)."""
+    def __call__(self, images: NDArray[Any], instrument: str) -> NDArray[np.float32]:
+        """Images (B, C, H, W) uint8 of one instrument to probabilities (B, K).
+
+        Floating point (B, ...) is what the network's frozen stages gave of them.
+        """
         if self._device == "cpu":
             with self._turn:
                 return self._compute(torch.from_numpy(images), instrument).numpy()
@@ -55,7 +58,7 @@ class TorchModel:
             found = self._on_gpu(images, instrument)
         return found
 
-    def _on_gpu(self, images: NDArray[np.uint8], instrument: str) -> NDArray[np.float32]:
+    def _on_gpu(self, images: NDArray[Any], instrument: str) -> NDArray[np.float32]:
         host = torch.from_numpy(images).pin_memory()
         with torch.cuda.stream(self._copying):
             batch = host.to(self._device, non_blocking=True)
