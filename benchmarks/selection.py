@@ -20,17 +20,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.stats import spearmanr
 
 from benchmarks.isiis_pwspc import CLASSES, RESULTS
 from benchmarks.provenance import footer, provenance
 from plankton_da.adaptation.checkpoints import checkpoint_path, read_checkpoint
+from plankton_da.adaptation.frozen_features import frozen_key
 from plankton_da.adaptation.selection import GATE, collapsed
 from plankton_da.evaluation.metrics import score as metrics_of
 from plankton_da.evaluation.priors import estimate_prior
 from plankton_da.images.refs import open_image
 from plankton_da.manifests.table import read_manifest
 from plankton_da.networks.bundle import Bundle, read_bundle, read_bundle_info
+from plankton_da.networks.classifier import PlanktonNetwork
 from plankton_da.prediction.abstention import entropy
 from plankton_da.prediction.predictor import Predictor
 
@@ -115,7 +118,8 @@ def _entry(
 class Images:
     """Preprocessed images of one manifest."""
 
-    pixels: list[np.ndarray]
+    features: list[np.ndarray]
+    """batches of what the frozen stages give of them, float16"""
     labels: np.ndarray
     instrument: str
     classes: tuple[str, ...]
@@ -133,30 +137,40 @@ def probabilities_of(
     )
     info = bundle.info.model_copy(update={"temperature": 1.0})
     predictor = Predictor(Bundle(info, bundle.network), engine="torch", device="cpu")
+    depth = info.config["model"]["freeze"]
+    bundle.network.freeze(depth if isinstance(depth, int) else None)
+    size = info.preprocess.image_size
+    if not bundle.network.divide(torch.zeros(2, info.preprocess.channels, size, size).byte()):
+        raise SystemExit(f"{run}: {info.backbone} does not come apart behind its frozen stages")
     found = []
     for name in ("target", "test"):
-        key = (predictor.preprocess.hash(), str(run.parent / name))
+        key = (frozen_key(bundle.network), str(run.parent / name))
         if key not in shown:
-            manifest = read_manifest(run.parent / f"{name}.csv")
-            instrument, root = manifest.instruments[0], Path(str(manifest.root))
-            pixels = [
-                predictor.preprocess(open_image(ref, root), instrument)
-                for ref in manifest.column("image")
-            ]
-            labels = manifest.column("label").to_numpy(dtype=object)
-            shown[key] = Images(pixels, labels, instrument, info.classes)
+            shown[key] = _show(predictor, bundle.network, run.parent / f"{name}.csv")
         kept = run / f"{name}_{step}.npy"
         if not kept.exists():
             images = shown[key]
-            parts = [
-                predictor.probabilities(
-                    np.stack(images.pixels[start : start + 64]), images.instrument
-                )
-                for start in range(0, len(images.pixels), 64)
-            ]
+            parts = [predictor.of_features(part, images.instrument) for part in images.features]
             np.save(kept, np.concatenate(parts))
         found.append((np.load(kept), shown[key]))
     return found[0][0], found[1]
+
+
+def _show(predictor: Predictor, network: PlanktonNetwork, path: Path) -> Images:
+    manifest = read_manifest(path)
+    instrument, root = manifest.instruments[0], Path(str(manifest.root))
+    refs, features = manifest.column("image").tolist(), []
+    for start in range(0, len(refs), 64):
+        pixels = np.stack(
+            [
+                predictor.preprocess(open_image(ref, root), instrument)
+                for ref in refs[start : start + 64]
+            ]
+        )  # (B, H, W, C)
+        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+        features.append(network.frozen_features(images).half().numpy())
+    labels = manifest.column("label").to_numpy(dtype=object)
+    return Images(features, labels, instrument, predictor.classes)
 
 
 def of_entry(key: str) -> Criterion:
