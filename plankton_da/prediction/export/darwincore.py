@@ -19,6 +19,7 @@ from plankton_da.manifests.names import APHIA_COLUMNS, aphia_id, fold
 from plankton_da.manifests.problems import SHOWN_PER_CODE, counted
 from plankton_da.manifests.table import write_manifest
 from plankton_da.prediction.export.darwincore_events import EVENT_TERMS, event_columns
+from plankton_da.prediction.export.ifcb_rois import rois_before_pictures
 from plankton_da.prediction.export.objects import best_of_object, own_ids
 from plankton_da.prediction.export.options import ExportOptions
 from plankton_da.prediction.export.reading import Predictions
@@ -43,7 +44,8 @@ _ODD = re.compile(rf"_|\b({'|'.join(_NOT_LIVING)})s?\b", re.IGNORECASE)
 def write(predictions: Predictions, out: Path, options: ExportOptions) -> ExportResult:
     """Write one row per classified organism, as CSV in UTF-8.
 
-    Of an object that has several images the most certain prediction counts, as for EcoTaxa.
+    Of an object that has several images the most certain prediction counts, as for EcoTaxa. Where a
+    picture of an IFCB ROI lies beside its bin, the ROI's own row counts.
 
     ``scientificName`` is the class of ``options.taxonomy``, whose columns ``aphia_id``,
     ``scientificNameID``, ``taxonRank`` and ``kingdom`` are used too; a class without a name there
@@ -63,7 +65,8 @@ def write(predictions: Predictions, out: Path, options: ExportOptions) -> Export
     """
     if out.suffix.lower() != ".csv":
         raise UsageError(f"--out {out}: --format darwincore writes a file that ends in .csv")
-    good, merged = _objects(predictions.good())
+    organisms, pictures = rois_before_pictures(predictions.good())
+    good, merged = _objects(organisms)
     renaming = read_renaming(options.taxonomy, good["label"])
     named = np.array([renaming.name(label) != "" for label in good["label"]], dtype=bool)
     notes = _left_out(good["label"][~named])
@@ -85,7 +88,7 @@ def write(predictions: Predictions, out: Path, options: ExportOptions) -> Export
     empty = [name for name in _REQUIRED if (table[name] == "").any()]
     if empty:
         notes.append(f"OBIS requires {', '.join(empty)}, which rows lack here: fill them in")
-    return ExportResult([out], len(table), predictions.failures(), notes)
+    return ExportResult([out], len(table), predictions.failures() + pictures, notes)
 
 
 def _objects(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -12,7 +12,8 @@ from plankton_da.errors import DataError
 from plankton_da.manifests.columns import TEXT, column_of
 from plankton_da.manifests.ecotaxa_values import date_text, degrees, number, time_text
 from plankton_da.manifests.problems import counted
-from plankton_da.prediction.export.ifcb_bins import day_of, roi_of
+from plankton_da.prediction.export.ifcb_bins import day_of
+from plankton_da.prediction.export.ifcb_rois import roi_of
 
 EVENT_TERMS = (
     "eventID",

@@ -35,6 +35,7 @@ from plankton_da.prediction.export.ecotaxa_columns import (
     carried_columns,
 )
 from plankton_da.prediction.export.ecotaxa_zips import Zips
+from plankton_da.prediction.export.ifcb_rois import rois_before_pictures
 from plankton_da.prediction.export.image_files import image_file
 from plankton_da.prediction.export.objects import best_of_object, own_ids
 from plankton_da.prediction.export.options import ExportOptions
@@ -59,7 +60,8 @@ def write(predictions: Predictions, out: Path, options: ExportOptions) -> Export
 
     EcoTaxa keeps one annotation for each object: where an object has several images, that of the
     most certain prediction. Objects that people have validated keep what people said; all get our
-    label, score and model in free columns. Failed images are not exported.
+    label, score and model in free columns. Failed images are not exported, and neither are pictures
+    of IFCB ROIs that lie beside their bin and are classified from it.
 
     Raises
     ------
@@ -128,8 +130,8 @@ class _Row:
 
 
 def _exportable(predictions: Predictions) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    skipped = predictions.failures()
-    rows = predictions.good()
+    rows, pictures = rois_before_pictures(predictions.good())
+    skipped = predictions.failures() + pictures
     ids = own_ids(rows)
     long = ids.str.len() > MAX_TEXT_LENGTH
     bad = ids.str.contains(_BAD_ID) & ~long

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,15 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from plankton_da.errors import DataError, OutputError
-from plankton_da.images.ifcb import PID
 from plankton_da.manifests.problems import SHOWN_PER_CODE
+from plankton_da.prediction.export.ifcb_rois import roi_of, rois_before_pictures
 from plankton_da.prediction.export.reading import Predictions
 from plankton_da.prediction.files import explained, replace_file
 
-_BIN = re.sub(r"\?P<\w+>", "?:", PID.pattern)  # without groups
-_ROI = re.compile(rf"(?:^|[/\\!])({_BIN})\.(?:roi|ROI)#(\d+)$", re.ASCII)
-_PICTURE = re.compile(rf"(?:^|[/\\!])({_BIN})_(\d{{1,9}})(?:\.\w+)?$", re.ASCII)
-_PICTURE_TOO = "a picture of {}, which is classified from the bin itself"
 _NO_ROI = "no ROI of an IFCB bin: neither BIN.roi#14 nor BIN_00014 as its image or object_id"
 
 
@@ -52,7 +47,7 @@ def bins_of(predictions: Predictions) -> tuple[list[BinRows], list[tuple[str, st
     DataError
         No row belongs to a bin, a bin's day does not exist, or a ROI has several rows.
     """
-    good = predictions.good()
+    good, pictures = rois_before_pictures(predictions.good())
     found = [roi_of(*each) for each in zip(good["image"], good["object_id"], strict=True)]
     strays = [(str(good["object_id"].iloc[k]), _NO_ROI) for k, pid in enumerate(found) if not pid]
     inside = np.array([bool(each) for each in found], dtype=bool)
@@ -64,7 +59,6 @@ def bins_of(predictions: Predictions) -> tuple[list[BinRows], list[tuple[str, st
         )
     places = [each for each in found if each]
     rows = good[inside].assign(_pid=[pid for pid, _ in places], _roi=[roi for _, roi in places])
-    rows, pictures = _rois_before_pictures(rows)
     _refuse_doubles(predictions.path, rows)
     bins = []
     for pid, part in rows.groupby("_pid", sort=True):
@@ -72,13 +66,6 @@ def bins_of(predictions: Predictions) -> tuple[list[BinRows], list[tuple[str, st
         bins.append(BinRows(str(pid), part, part["_roi"].to_numpy(dtype=np.int64)))
         day_of(str(pid))
     return bins, predictions.failures() + strays + pictures
-
-
-def roi_of(image: str, object_id: str) -> tuple[str, int] | None:
-    """Bin and number of the ROI that a ref, an object_id or a file name says, in this order."""
-    tried = (_ROI.search(image), _PICTURE.search(object_id), _PICTURE.search(image))
-    found = next(filter(None, tried), None)
-    return (found[1], int(found[2])) if found else None
 
 
 def day_of(pid: str) -> datetime:
@@ -132,17 +119,6 @@ def write_each(
 
 def _holds(path: Path, each: BinRows, content_of: Callable[[BinRows], bytes]) -> bool:
     return path.is_file() and path.read_bytes() == content_of(each)
-
-
-def _rois_before_pictures(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
-    """The rows without exported pictures of ROIs that have a row, and (object_id, why) of those."""
-    is_roi = np.array([bool(_ROI.search(image)) for image in rows["image"]], dtype=bool)
-    of_rois = pd.MultiIndex.from_frame(rows.loc[is_roi, ["_pid", "_roi"]])
-    left_out = ~is_roi & pd.MultiIndex.from_frame(rows[["_pid", "_roi"]]).isin(of_rois)
-    pictures = rows[left_out]
-    names = pictures["_pid"] + ".roi#" + pictures["_roi"].astype(str)
-    why = [_PICTURE_TOO.format(name) for name in names]
-    return rows[~left_out], list(zip(pictures["object_id"], why, strict=True))
 
 
 def _refuse_doubles(path: Path, rows: pd.DataFrame) -> None:

@@ -235,3 +235,13 @@ def test_round_trip(
     assert table["verbatimIdentification"].tolist() == predictions.table["label"].tolist()
     scores = table["identificationRemarks"].str.removeprefix(darwincore.SCORE_WORDS)
     assert scores.astype(np.float32).tolist() == predictions.table["score"].tolist()
+
+
+def test_a_picture_of_a_roi_beside_its_bin_is_no_second_organism(tmp_path: Path) -> None:
+    bin_ = "D20160714T023910_IFCB101"
+    images = [f"{bin_}.roi#2", f"{bin_}_00002.png", f"{bin_}_00009.png"]
+    predictions = predicted(["a", "b", "c"], ["copepod"], image=images)
+    result = darwincore.write(predictions, tmp_path / "o.csv", ExportOptions())
+    assert written(tmp_path / "o.csv")["catalogNumber"].tolist() == ["a", "c"]
+    why = f"a picture of {bin_}.roi#2, which is classified from the bin itself"
+    assert result.skipped == [("b", why)]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plankton_da.demo.bins import draw_pictures, write_bin
 from plankton_da.errors import DataError, ManifestError, OutputError, UsageError
 from plankton_da.manifests.ecotaxa_check import check_bundle
 from plankton_da.prediction.export import ExportOptions, ExportResult, export_predictions
@@ -531,3 +532,16 @@ def test_a_place_that_cannot_be_written(predicted: Predicted, tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         export_predictions(predicted(THREE), "ecotaxa", tmp_path / "file" / "X.zip")
+
+
+def test_a_picture_of_a_roi_beside_its_bin_is_no_second_object(
+    predicted: Predicted, tmp_path: Path
+) -> None:
+    bin_ = "D20160714T023910_IFCB101"
+    pictures = draw_pictures(2, seed=0)
+    write_bin(tmp_path, bin_, pictures)
+    Image.fromarray(pictures[1]).save(tmp_path / f"{bin_}_00002.png")
+    rows = [f"{bin_}.roi#1", f"{bin_}.roi#2", f"{bin_}_00002.png"]
+    result = exported(predicted([{"object_id": name, "image": name} for name in rows]))
+    assert (result.rows, [name for name, _ in result.skipped]) == (2, rows[2:])
+    assert [row["object_id"] for row in rows_of(tmp_path / "X.zip")] == rows[:2]

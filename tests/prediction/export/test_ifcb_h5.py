@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from plankton_da.errors import DataError, OutputError, UsageError
 from plankton_da.prediction.export import ExportOptions, Predictions, ifcb_h5
-from plankton_da.prediction.export.ifcb_bins import bins_of, day_of, roi_of
+from plankton_da.prediction.export.ifcb_bins import bins_of, day_of
+from plankton_da.prediction.export.ifcb_rois import roi_of
 from plankton_da.prediction.predictions import prediction_rows
 
 CLASSES = ("copepod", "Diatom chain", "detritus")
