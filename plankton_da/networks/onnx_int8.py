@@ -41,7 +41,7 @@ class _Convolution:
     bias: str | None
 
 
-def quantize_onnx(source: Path, target: Path, images: NDArray[np.uint8]) -> None:
+def quantize_onnx(source: Path, target: Path, images: NDArray[np.uint8], *, seed: int = 0) -> None:
     """Write ``source`` with 8-bit convolutions as ``target``: static, QDQ, scales per channel.
 
     The ranges of what passes between layers are those of ``images``, and weights are rounded so
@@ -51,6 +51,8 @@ def quantize_onnx(source: Path, target: Path, images: NDArray[np.uint8]) -> None
     ----------
     images
         uint8 (N, C, H, W), preprocessed; what the model will meet.
+    seed
+        Draws the places of the images that ranges and rounding are settled on.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def quantize_onnx(source: Path, target: Path, images: NDArray[np.uint8]) -> None
                 f"{source}: int8 is for networks of convolutions; this one has too few to gain "
                 f"from it. Use its float model (--engine onnx)"
             )
-        moments, rows = _watch(model, convolutions, images)
+        moments, rows = _watch(model, convolutions, images, seed)
         scales = _round(model, convolutions, moments)
         prepared = Path(name, "rounded.onnx")
         onnx.save(model, prepared)
@@ -132,7 +134,7 @@ def _kind(node: NodeProto, shape: tuple[int, ...]) -> Kind | None:
 
 
 def _watch(
-    model: ModelProto, convolutions: list[_Convolution], images: NDArray[np.uint8]
+    model: ModelProto, convolutions: list[_Convolution], images: NDArray[np.uint8], seed: int
 ) -> tuple[dict[str, Moments], dict[str, NDArray[np.float32]]]:
     """What passes between the layers: moments of the convolutions' inputs, values (N, C) of all."""
     import onnx
@@ -147,7 +149,7 @@ def _watch(
     session = onnxruntime.InferenceSession(
         watched.SerializeToString(), _session_options(), providers=["CPUExecutionProvider"]
     )
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     moments = {each.source: Moments() for each in convolutions}
     pointwise = {each.source for each in convolutions if each.kind == "pointwise"}
     kept: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
