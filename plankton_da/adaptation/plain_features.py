@@ -38,6 +38,8 @@ class PlainFeatures:
         self._network = network
         self._folder = folder
         self._device = device
+        # their key asks for the size and time of every file, which on a shared disk takes a while
+        self._found: list[tuple[ImageSet, NDArray[np.intp], FrozenFeatures | None]] = []
 
     def of(self, images: ImageSet, rows: NDArray[np.intp]) -> FrozenFeatures | None:
         """Features of ``rows`` (N,); None where there are none, or no room for them.
@@ -47,6 +49,13 @@ class PlainFeatures:
         OutputError
             The folder cannot be written to.
         """
+        for known, asked, found in self._found:
+            if known is images and np.array_equal(asked, rows):
+                return found
+        self._found.append((images, rows, self._find(images, rows)))
+        return self._found[-1][2]
+
+    def _find(self, images: ImageSet, rows: NDArray[np.intp]) -> FrozenFeatures | None:
         if not self._network.is_divided or not len(rows):
             return None
         plain = AugmentedImages(images.pixels, build_augmentation("none", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -91,8 +92,11 @@ def test_the_frozen_stages_pass_each_row_once(
         return compute(self, pixels)
 
     monkeypatch.setattr(PlanktonNetwork, "frozen_features", counted)
-    first, again = kept.of(images, ROWS), kept.of(images, ROWS)
+    first = kept.of(images, ROWS)
     assert first is not None
+    assert kept.of(images, ROWS.copy()) is first
+    another = dataclasses.replace(images)  # a later run's
+    again = PlainFeatures(network, tmp_path / "cache", CPU).of(another, ROWS)
     assert again is not None
     # one image at a time only to know their size
     assert [size for size in passed if size > 1] == [len(ROWS)]
