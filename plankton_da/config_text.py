@@ -53,8 +53,9 @@ _RECOMMENDED: dict[str, tuple[Any, str]] = {
     ),
     "method.name": (
         _RECOMMENDED_METHOD,
-        "no method without labels gained over it on two real cameras "
-        "(benchmarks/results/isiis_pwspc.md); try mcc too, and let compare or an audit decide",
+        "no method without labels gained macro recall over it on two real cameras; self_training "
+        "kept it and gained accuracy: try it where counts matter more than rare classes, and let "
+        "an audit decide (benchmarks/results/isiis_pwspc.md)",
     ),
     "model.batch_norm": (
         "frozen",
