@@ -5,10 +5,12 @@ Nothing heavy is imported here; each command imports what it needs when it runs.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -86,6 +88,16 @@ def _options(
 
 
 def main() -> None:
+    """``run`` in a process of its own, whose exit code nothing spoils."""
+    try:
+        run()
+    except SystemExit as ended:
+        if isinstance(ended.code, int) and ended.code:
+            _end(ended.code)
+        raise
+
+
+def run() -> None:
     """Run the command line; an error that the user can mend ends with its message and exit code."""
     try:
         app()
@@ -105,6 +117,19 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more when it ends
         typer.echo(f"plankton-da: stdout cannot be written: {error.strerror}; make room", err=True)
         sys.exit(OutputError.exit_code)
+
+
+def _end(exit_code: int) -> NoReturn:
+    """Do what Python does at its end, but for tearing itself down.
+
+    Native threads of libraries may still run then, and now and then abort the process ("terminate
+    called without an active exception"): the exit code that scripts go by would be lost.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(exit_code)
 
 
 def _say_interrupted() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from plankton_da.cli import main
+from plankton_da.cli import run as run_command
 
 Ended = subprocess.CompletedProcess[str]
 Rows = list[dict[str, str]]
@@ -68,7 +68,7 @@ def command(
         monkeypatch.setattr(sys, "argv", words)
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            main()
+            run_command()
         captured = capsys.readouterr()
         return Ended(words, int(ended.value.code or 0), captured.out, captured.err)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from plankton_da.cli import main
+from plankton_da.cli import run as run_command
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -28,7 +28,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def command(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["plankton-da", *arguments])
         with pytest.raises(SystemExit) as ended:
-            main()
+            run_command()
         captured = capsys.readouterr()
         return int(ended.value.code or 0), captured.out, captured.err
 
