@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
-from plankton_da.cli import run
+from plankton_da.cli import run as command_line
 
 RunCommand: TypeAlias = Callable[..., tuple[int, str, str]]
 
@@ -22,7 +22,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["plankton-da", *arguments])
         with pytest.raises(SystemExit) as ended:
-            run()
+            command_line()
         out, err = capsys.readouterr()
         code = ended.value.code
         return (code if isinstance(code, int) else 0), out, err
