@@ -116,7 +116,7 @@ def _entry(
 
 @dataclass(frozen=True)
 class Images:
-    """Preprocessed images of one manifest."""
+    """Images of one manifest, as far as the frozen stages bring them."""
 
     features: list[np.ndarray]
     """batches of what the frozen stages give of them, float16"""

@@ -60,7 +60,8 @@ class PlainFeatures:
             return None
         plain = AugmentedImages(images.pixels, build_augmentation("none", 0))
         sample = torch.from_numpy(plain.draw(rows[:1], (0,))).to(self._device)
-        if not room_for(self._folder, len(rows) * feature_bytes(self._network, sample)):
+        # the file has a place for every image; where it cannot be sparse, those take room too
+        if not room_for(self._folder, len(images) * feature_bytes(self._network, sample)):
             log.info("evaluations pass the frozen stages anew: no room in %s", self._folder)
             return None
         return compute_frozen_features(

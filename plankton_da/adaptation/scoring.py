@@ -125,12 +125,12 @@ def predict(
         of_instrument = np.flatnonzero(instruments == instrument)
         for start in range(0, len(of_instrument), _BATCH):
             chosen = of_instrument[start : start + _BATCH]
-            if features is not None:
-                given = features.draw(rows[chosen], (0,))
+            if features is None:
+                pixels = images.pixels.read_many(rows[chosen])  # (B, H, W, C)
+                probabilities[chosen] = predictor.probabilities(pixels, instrument)
+            else:
+                given = features.draw(rows[chosen], (0,))  # of one copy: whatever the seed
                 probabilities[chosen] = predictor.of_features(given, instrument)
-                continue
-            pixels = images.pixels.read_many(rows[chosen])  # (B, H, W, C)
-            probabilities[chosen] = predictor.probabilities(pixels, instrument)
     return Predictions(images, rows, probabilities)
 
 

@@ -28,16 +28,14 @@ def rois_before_pictures(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[s
     Dashboards and tools write a PNG of each ROI (``BIN_00014.png``), often beside the bin: the same
     organism twice.
     """
-    is_roi = rows["image"].str.contains(".roi#", case=False, regex=False).to_numpy(dtype=bool)
-    if not is_roi.any() or is_roi.all():
+    found = [_ROI.search(image) for image in rows["image"]]
+    from_bins = {(roi[1], int(roi[2])) for roi in found if roi}
+    if not from_bins:
         return rows, []
-    of_rois = {roi_of(image, "") for image in rows["image"][is_roi]} - {None}
-    pictures = np.flatnonzero(~is_roi)
-    named = zip(rows["image"].iloc[pictures], rows["object_id"].iloc[pictures], strict=True)
-    left_out, why = [], []
-    for place, (image, object_id) in zip(pictures.tolist(), named, strict=True):
-        roi = roi_of(image, object_id)
-        if roi is not None and roi in of_rois:
-            left_out.append(place)
-            why.append((str(object_id), _PICTURE_TOO.format(*roi)))
-    return rows.drop(rows.index[left_out]), why
+    kept, left_out = np.ones(len(rows), dtype=bool), []
+    named = zip(found, rows["image"], rows["object_id"], strict=True)
+    for place, (is_roi, image, object_id) in enumerate(named):
+        if not is_roi and (roi := roi_of(image, object_id)) in from_bins and roi is not None:
+            kept[place] = False
+            left_out.append((str(object_id), _PICTURE_TOO.format(*roi)))
+    return rows[kept], left_out
