@@ -12,10 +12,10 @@ from PIL import Image
 
 _RUN = """
 import json, sys
-from plankton_da.cli import main
+from plankton_da.cli import run
 code = 0
 try:
-    main()
+    run()
 except SystemExit as ended:
     code = ended.code or 0
 sys.stderr.write("\\n" + json.dumps({"code": code, "modules": sorted(sys.modules)}))

@@ -63,9 +63,9 @@ def test_train_says_it_without_torch(folder: Path) -> None:
     )
     script = (
         "import sys\n"
-        "from plankton_da.cli import main\n"
+        "from plankton_da.cli import run\n"
         "sys.argv = ['plankton-da', 'train', 'c.yaml']\n"
-        "try:\n    main()\n"
+        "try:\n    run()\n"
         "except SystemExit as ended:\n"
         "    assert ended.code == 3, ended.code\n"
         "    assert not {'torch', 'timm', 'mlflow'} & set(sys.modules)\n"
